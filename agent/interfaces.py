@@ -1,0 +1,295 @@
+"""The seams: what a driver, a format and an uplink are to the rest of the agent, and the errors by remedy.
+
+Nothing here does anything. Each protocol is a contract: who calls, how often, and what each error means. The
+contract tests in tests/contracts walk every module behind these seams.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+import msgspec
+
+from agent.clock import Clock
+from agent.fields import Id, Place
+from agent.sample import Class, Lane, Point, Row, Sample, Value, ValueType
+
+# --- errors, by what someone should do -------------------------------------------------------------------------
+
+
+class Unavailable(Exception):
+    """A link or an uplink cannot be opened, or was lost. Nobody needs to act: the supervisor backs off and retries."""
+
+
+class Misconfigured(Exception):
+    """A person must change something; trying again is useless. What raised it stops, everything else goes on.
+
+    The message says what was expected, what was found and where, starting with the thing's own name.
+    """
+
+
+# --- settings that every kind of thing shares ------------------------------------------------------------------
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A section of the configuration. A field's docstring-like description stands in its `msgspec.Meta`."""
+
+
+class PointBase(Settings, frozen=True):
+    """What every point has, whatever protocol brings it; a driver adds where it is found."""
+
+    name: Id
+    type_: ValueType | None = msgspec.field(default=None, name="value_type")
+    unit: str | None = None
+    quantity_kind: str | None = None
+    class_: Class = msgspec.field(default=Class.TREND, name="class")
+    place: Place = Place()
+    designation: str | None = None
+
+
+class DeviceBase(Settings, frozen=True):
+    """What every device has; a driver adds how it is reached and which points it has."""
+
+    id: Id
+    place: Place = Place()
+
+
+class LinkBase(Settings, frozen=True):
+    """What every link has; a driver adds where it leads, and `devices` of its own type."""
+
+    id: Id
+    driver: str
+
+
+# --- drivers: samples in ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What a driver is given beside its settings."""
+
+    clock: Clock
+
+
+class Link(Protocol):
+    """One open link: a connection, a serial line, a radio."""
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """What happened on this link since it was opened (`requests`, `timeouts`, ...): shown by `status`."""
+
+    def source(self, device: str) -> AsyncIterator[Sample]:
+        """Give a fresh, endless supply of the samples of one device.
+
+        Called once per device after opening, and again after it raised or was closed; iterated inside `aclosing`.
+        A device that does not answer is not an error: its samples are bad. Raises `Unavailable` when the whole link
+        is lost (it is then closed and opened again), `Misconfigured` when this device cannot work as configured.
+        """
+
+    def refresh(self, device: str) -> None:
+        """Ask for a sample of this device at the next free moment, beside its schedule. A link that only listens ignores it."""
+
+
+class WritableLink(Link, Protocol):
+    """A link whose protocol writes."""
+
+    async def write(self, command: Command) -> Outcome:
+        """Carry out one command, read it back, and say what became of it. Raises `Unavailable` as `source` does."""
+
+
+class Driver(Protocol):
+    """A module in `drivers`, or one named by an entry point of the group `diaccess_agent.drivers`.
+
+    Optional function: `emulate(link, clock)`, an async context manager that serves the devices of a link.
+    """
+
+    LinkSettings: type[Any]
+    """A `LinkBase` with a field `devices: tuple[DeviceSettings, ...]`."""
+    DeviceSettings: type[Any]
+    """A `DeviceBase`."""
+
+    def points(self, device: Any) -> tuple[Point, ...]:
+        """The points of a configured device, in the order of its samples. Pure."""
+
+    def open(self, link: Any, context: Context) -> AbstractAsyncContextManager[Link]:
+        """Open one link. Raises `Unavailable` when it cannot be opened now, `Misconfigured` when never."""
+
+
+# --- commands: writes from upstream or from the command line ---------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A write that somebody asks for."""
+
+    id: str
+    """Given by whoever asks; the answer carries it, and a repeat is recognised by it."""
+    device: str
+    point: str
+    value: Value
+    requested_at: datetime
+    expires_at: datetime
+    """Never carried out after this, however late it arrives."""
+    lease: timedelta | None = None
+    """How long the value holds before the point's fall-back value returns."""
+    source: str
+    """Who asked: an uplink's id, or the command line's user."""
+
+
+class CommandState(enum.Enum):
+    """What became of a command."""
+
+    ACCEPTED = "accepted"
+    APPLIED = "applied"
+    """Written, and read back as written."""
+    REJECTED = "rejected"
+    """Not allowed, out of range, too often, unknown point."""
+    FAILED = "failed"
+    """Tried, and the device did not take it."""
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """The answer to a command."""
+
+    command: str
+    state: CommandState
+    detail: str = ""
+
+
+# --- formats: samples to messages ------------------------------------------------------------------------------
+
+
+class Span(msgspec.Struct, frozen=True, order=True, gc=False):
+    """Readings of one store, from number `low` up to, not including, `high`."""
+
+    store: str
+    low: int
+    high: int
+
+
+class Message(msgspec.Struct, frozen=True, gc=False):
+    """Something to send, and the readings that are settled when every message that covers them is."""
+
+    topic: str
+    payload: bytes
+    qos: int = 1
+    retain: bool = False
+    covers: tuple[Span, ...] = ()
+    content_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gateway:
+    """Who is speaking: what every format needs to know of this box."""
+
+    id: str
+    place: Place
+    version: str
+
+
+class FormatSession(Protocol):
+    """One conversation in one format: made for each connection, pure, told in order what happens on it."""
+
+    def will(self) -> Message | None:
+        """What the broker shall say when the connection is lost. Asked before connecting."""
+
+    def opened(self, points: Mapping[str, Sequence[Point]]) -> Sequence[Message]:
+        """Messages to send first on a new connection; `points` by device id."""
+
+    def encode(self, rows: Sequence[Row], lane: Lane, limit: int) -> Sequence[Message]:
+        """Make messages of rows of one lane, none longer than `limit` bytes of payload.
+
+        Each row is covered by one or more messages, or by none: then it is held, and offered again later.
+        """
+
+    def received(self, topic: str, payload: bytes) -> Sequence[Command]:
+        """Commands in a message from upstream; never raises, whatever the bytes."""
+
+    def closing(self) -> Sequence[Message]:
+        """Messages to send before a clean disconnect."""
+
+
+class FormatBase(Settings, frozen=True):
+    """What every format has."""
+
+    kind: str
+
+
+class Format(Protocol):
+    """A module in `agent.formats`, or one named by an entry point of the group `diaccess_agent.formats`."""
+
+    FormatSettings: type[Any]
+    """A `FormatBase`."""
+
+    def session(self, settings: Any, gateway: Gateway) -> FormatSession:
+        """Begin a conversation. Pure."""
+
+
+# --- uplinks: messages out -------------------------------------------------------------------------------------
+
+
+class Answer(enum.Enum):
+    """What upstream said to one message."""
+
+    ACCEPTED = "accepted"
+    """It answers for the message now: the readings are settled."""
+    BUSY = "busy"
+    """Not now (quota, server busy): offer it again, later and slower."""
+    REFUSED = "refused"
+    """Never, as it is: the readings move to the refused list, so that they block nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer and the words upstream had for it."""
+
+    answer: Answer
+    words: str = ""
+
+
+class Connection(Protocol):
+    """One open session with an upstream."""
+
+    @property
+    def limit(self) -> int:
+        """Longest payload in bytes that upstream takes."""
+
+    @property
+    def window(self) -> int:
+        """How many messages may be on the way at once."""
+
+    async def publish(self, message: Message) -> Verdict:
+        """Send one message and wait until upstream answers for it. Called up to `window` times at once.
+
+        Raises `Unavailable` when the session is lost; then nothing is known of what was on the way.
+        """
+
+
+class UplinkBase(Settings, frozen=True):
+    """What every uplink has beside its filter and format; an uplink adds where it leads."""
+
+    id: Id
+    kind: str
+
+
+class Uplink(Protocol):
+    """A module in `agent.uplinks`, or one named by an entry point of the group `diaccess_agent.uplinks`."""
+
+    UplinkSettings: type[Any]
+    """An `UplinkBase`."""
+
+    def connect(
+        self,
+        settings: Any,
+        gateway: Gateway,
+        will: Message | None,
+        received: Callable[[str, bytes], None],
+    ) -> AbstractAsyncContextManager[Connection]:
+        """Open one session. Raises `Unavailable` when it cannot be had now, `Misconfigured` when never."""
