@@ -117,3 +117,25 @@ class Secret:
 
     def __hash__(self) -> int:
         return hash(self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Plugged:
+    """The type of a field is chosen by the text under `key`: the name of a module of this plugin group.
+
+    A scalar alone is that name, with every other setting at its default: `format: json`.
+    """
+
+    group: str
+    """`drivers`, `uplinks` or `formats`."""
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """A scalar in place of the value names a YAML file that holds it, without `.yaml`.
+
+    It is looked for beside the file that names it, then in `folder`, a package path such as `drivers.modbus.profiles`.
+    """
+
+    folder: str

@@ -11,13 +11,14 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Protocol
 
 import msgspec
 
 from agent.clock import Clock
-from agent.fields import Id, Place
-from agent.sample import Class, Lane, Point, Row, Sample, Value, ValueType
+from agent.fields import Id, Place, Plugged
+from agent.sample import Class, Lane, Point, Row, Sample, Shape, Value, ValueType
 
 # --- errors, by what someone should do -------------------------------------------------------------------------
 
@@ -60,7 +61,7 @@ class DeviceBase(Settings, frozen=True):
 
 
 class LinkBase(Settings, frozen=True):
-    """What every link has; a driver adds where it leads, and `devices` of its own type."""
+    """What every link has; a driver adds where it leads, and `devices: tuple[DeviceSettings, ...]` of its own type."""
 
     id: Id
     driver: str
@@ -272,11 +273,49 @@ class Connection(Protocol):
         """
 
 
+class Filter(Settings, frozen=True):
+    """Which points an uplink takes: those that pass every list here that is not empty."""
+
+    classes: tuple[Class, ...] = ()
+    devices: tuple[str, ...] = ()
+    """Patterns of device ids, as in a shell: `vent-*`."""
+    points: tuple[str, ...] = ()
+    """Patterns of point names: `*_energy*`."""
+
+    def cells(self, shape: Shape) -> tuple[int, ...] | None:
+        """Indexes of the shape's points that pass; `None` when all do."""
+        if self.devices and not _matches(shape.device, self.devices):
+            return ()
+        passing = tuple(
+            index
+            for index, point in enumerate(shape.points)
+            if (not self.classes or point.class_ in self.classes)
+            and (not self.points or _matches(point.name, self.points))
+        )
+        return None if len(passing) == len(shape.points) else passing
+
+
+def _matches(text: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(text, pattern) for pattern in patterns)
+
+
+class StartFrom(enum.Enum):
+    """Which of the readings already in the buffer an uplink gets that is new in the configuration."""
+
+    NOW = "now"
+    """None: it begins with the next one."""
+    OLDEST = "oldest"
+    """All that are still there."""
+
+
 class UplinkBase(Settings, frozen=True):
-    """What every uplink has beside its filter and format; an uplink adds where it leads."""
+    """What every uplink has; an uplink adds where it leads."""
 
     id: Id
     kind: str
+    format: Annotated[FormatBase, Plugged("formats", "kind")]
+    filter: Filter = Filter()
+    from_: StartFrom = msgspec.field(default=StartFrom.NOW, name="from")
 
 
 class Uplink(Protocol):
