@@ -7,7 +7,7 @@ contract tests in tests/contracts walk every module behind these seams.
 from __future__ import annotations
 
 import enum
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -84,7 +84,7 @@ class Link(Protocol):
     def counts(self) -> Mapping[str, int]:
         """What happened on this link since it was opened (`requests`, `timeouts`, ...): shown by `status`."""
 
-    def source(self, device: str) -> AsyncIterator[Sample]:
+    def source(self, device: str) -> AsyncGenerator[Sample, None]:
         """Give a fresh, endless supply of the samples of one device.
 
         Called once per device after opening, and again after it raised or was closed; iterated inside `aclosing`.
@@ -183,6 +183,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     qos: int = 1
     retain: bool = False
     covers: tuple[Span, ...] = ()
+    """The span of every row of which it holds a reading, whole: first number of the row up to its end."""
     content_type: str | None = None
 
 
@@ -236,15 +237,15 @@ class Format(Protocol):
 # --- uplinks: messages out -------------------------------------------------------------------------------------
 
 
-class Answer(enum.Enum):
-    """What upstream said to one message."""
+class Answer(enum.IntEnum):
+    """What upstream said to one message; the worse, the greater."""
 
-    ACCEPTED = "accepted"
+    ACCEPTED = 0
     """It answers for the message now: the readings are settled."""
-    BUSY = "busy"
+    BUSY = 1
     """Not now (quota, server busy): offer it again, later and slower."""
-    REFUSED = "refused"
-    """Never, as it is: the readings move to the refused list, so that they block nobody."""
+    REFUSED = 2
+    """Not as it is. Rows that are refused while others are taken are set aside, so that they block nobody."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,40 @@
+"""What works right now: the condition of every link, device and uplink, and the last sample of each device.
+
+Written by those who know (the supervisor, the gathering half), read by `status`, `read` and the watchdog. Nothing in
+here decides anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from agent.sample import Sample
+from agent.supervisor import Condition
+
+
+@dataclass(slots=True)
+class Health:
+    """The whole agent's condition, by id."""
+
+    links: dict[str, Condition] = field(default_factory=lambda: defaultdict(Condition))
+    devices: dict[str, Condition] = field(default_factory=lambda: defaultdict(Condition))
+    uplinks: dict[str, Condition] = field(default_factory=lambda: defaultdict(Condition))
+    latest: dict[str, Sample] = field(default_factory=dict)
+    """The last sample of each device that had one in this run."""
+    _awaited: dict[str, asyncio.Future[Sample]] = field(default_factory=dict)
+
+    def learnt(self, sample: Sample) -> None:
+        """Keep the newest sample of its device, and give it to whoever waits for one."""
+        device = sample.shape.device
+        self.latest[device] = sample
+        if self._awaited and (awaited := self._awaited.pop(device, None)) and not awaited.done():
+            awaited.set_result(sample)
+
+    async def next_sample(self, device: str) -> Sample:
+        """Wait for the next sample of this device, however long it takes: the caller sets the limit."""
+        awaited = self._awaited.get(device)
+        if awaited is None or awaited.done():
+            awaited = self._awaited[device] = asyncio.get_running_loop().create_future()
+        return await asyncio.shield(awaited)
