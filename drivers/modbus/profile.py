@@ -1,0 +1,150 @@
+"""A device type as data: which points it has, where they lie, and how it wants to be read.
+
+A profile is a YAML file in `profiles/`; it is read like every other part of the configuration, so its mistakes are
+reported with file and line. Its name says maker and model. Nothing here reads files.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Annotated
+
+from msgspec import Meta, field
+
+from agent.interfaces import PointBase, Settings
+from agent.sample import Point
+from drivers.modbus.codec import Codec
+from drivers.modbus.plan import MOST_BITS, MOST_REGISTERS
+from drivers.modbus.registers import Order, Table, Type
+
+Gap = Annotated[
+    int,
+    Meta(
+        ge=0,
+        le=MOST_BITS,
+        description="How many addresses that no point lies at may be read between two points rather than asking twice.",
+    ),
+]
+MaxCount = Annotated[
+    int, Meta(ge=1, le=MOST_REGISTERS, description="The most registers that the device gives in one answer.")
+]
+MaxBits = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=MOST_BITS,
+        description="The most coils or discrete inputs that the device gives in one answer.",
+    ),
+]
+
+
+class PointSettings(PointBase, frozen=True, kw_only=True):
+    """A point of a Modbus device: where it lies and how it is read. value = raw * scale + offset."""
+
+    table: Table
+    address: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=65535,
+            description="As sent on the wire, starting at 0: not 30001 or 40001, nor the 1 of a document.",
+        ),
+    ]
+    register_type: Annotated[
+        Type | None,
+        Meta(description="What the registers hold; may be left out for coil and discrete, which are bool."),
+    ] = field(default=None, name="type")
+    order: Annotated[
+        Order | None,
+        Meta(description="Order of the bytes of a value, A the most significant; the device's if left out."),
+    ] = None
+    bit: (
+        Annotated[
+            int,
+            Meta(ge=0, le=15, description="Which bit of the register a bool is; 0 is the least significant."),
+        ]
+        | None
+    ) = None
+    scale: Fraction = Fraction(1)
+    offset: Fraction = Fraction(0)
+    sentinels: Annotated[
+        tuple[Fraction, ...],
+        Meta(description="Raw values that mean `no value`, signed or as the bit pattern: -32768 or 0x8000."),
+    ] = ()
+    minimum: Annotated[
+        Fraction | None,
+        Meta(description="The least value that can be, in the point's unit; below it is out of range."),
+    ] = None
+    maximum: Annotated[
+        Fraction | None,
+        Meta(description="The greatest value that can be, in the point's unit; above it is out of range."),
+    ] = None
+
+    def __post_init__(self) -> None:
+        self.codec(Order.ABCD)
+
+    def codec(self, order: Order) -> Codec:
+        """How the point is read from a device with this order. Raises `ValueError` when its settings do not fit together."""
+        type_ = self.register_type
+        if type_ is None:
+            if not self.table.bits:
+                raise ValueError(
+                    f"type: expected the type of the {self.table.value} registers, such as int16 or float32"
+                )
+            type_ = Type.BOOL
+        return Codec(
+            table=self.table,
+            address=self.address,
+            type=type_,
+            order=self.order or order,
+            bit=self.bit,
+            scale=self.scale,
+            offset=self.offset,
+            sentinels=self.sentinels,
+            minimum=self.minimum,
+            maximum=self.maximum,
+            wanted=self.type_,
+        )
+
+    def point(self) -> Point:
+        """What the rest of the agent knows of it."""
+        return Point(
+            name=self.name,
+            type=self.codec(Order.ABCD).value_type,
+            unit=self.unit,
+            quantity_kind=self.quantity_kind,
+            class_=self.class_,
+            place=self.place,
+            designation=self.designation,
+        )
+
+
+class Defaults(Settings, frozen=True, kw_only=True):
+    """How a device type wants to be read, unless the device's own settings say otherwise."""
+
+    order: Order = Order.ABCD
+    gap: Gap = 0
+    max_count: MaxCount = MOST_REGISTERS
+    max_bits: MaxBits = MOST_BITS
+
+
+class Profile(Settings, frozen=True, kw_only=True):
+    """A device type."""
+
+    manufacturer: str
+    model: str
+    revision: Annotated[str | None, Meta(description="Of the maker's register map, where it has one.")] = None
+    source: Annotated[
+        tuple[str, ...],
+        Meta(min_length=1, description="The documents and programs that the map was taken from."),
+    ]
+    verified: Annotated[str, Meta(description="By what the map was checked, and what was not.")]
+    notes: tuple[str, ...] = ()
+    defaults: Defaults = Defaults()
+    points: Annotated[tuple[PointSettings, ...], Meta(min_length=1)]
+
+    def __post_init__(self) -> None:
+        names = [point.name for point in self.points]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"points: the name {name} is given twice")

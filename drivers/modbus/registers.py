@@ -1,0 +1,127 @@
+"""What a Modbus device holds: its four tables, the types that registers are read as, and the orders of their bytes.
+
+Pure vocabulary of the specification (Modbus Application Protocol V1.1b3) and of what makers made of it, which says
+nothing about values of more than 16 bits. How a point is read with it is the business of `codec`.
+"""
+
+from __future__ import annotations
+
+import enum
+import struct
+from typing import Final, Self
+
+ADDRESSES: Final = 0x10000
+"""Addresses in a table: 0 to 65535 (Modbus Application Protocol V1.1b3, 4.3)."""
+
+
+REGISTER_BITS: Final = 16
+
+
+class Table(enum.Enum):
+    """One of the four tables of a Modbus device (Modbus Application Protocol V1.1b3, 4.3)."""
+
+    COIL = "coil"
+    """Bits that can be written; read with function 1; documents number them 0xxxx."""
+    DISCRETE = "discrete"
+    """Bits that can only be read; function 2; documents number them 1xxxx."""
+    INPUT = "input"
+    """Registers that can only be read; function 4; documents number them 3xxxx."""
+    HOLDING = "holding"
+    """Registers that can be written; function 3; documents number them 4xxxx."""
+
+    @property
+    def function(self) -> int:
+        """The function code that reads this table."""
+        return _FUNCTIONS[self]
+
+    @property
+    def bits(self) -> bool:
+        """Whether an address holds one bit, not a register of 16."""
+        return self in {Table.COIL, Table.DISCRETE}
+
+
+_FUNCTIONS = {Table.COIL: 1, Table.DISCRETE: 2, Table.HOLDING: 3, Table.INPUT: 4}
+
+
+class Type(enum.Enum):
+    """What the bits of a point mean. A new type is one line here: its name and the code by which `struct` reads it."""
+
+    code: str
+    """Format character of `struct`, in its standard size."""
+
+    BOOL = "bool", "H"
+    """One coil or discrete input, or one bit of one register."""
+    UINT16 = "uint16", "H"
+    INT16 = "int16", "h"
+    UINT32 = "uint32", "I"
+    INT32 = "int32", "i"
+    UINT64 = "uint64", "Q"
+    INT64 = "int64", "q"
+    FLOAT32 = "float32", "f"
+    """IEEE 754 binary32."""
+    FLOAT64 = "float64", "d"
+    """IEEE 754 binary64."""
+
+    def __new__(cls, name: str, code: str) -> Self:
+        """Make a member whose value is its name in the configuration."""
+        member = object.__new__(cls)
+        member._value_ = name
+        member.code = code
+        return member
+
+    @property
+    def size(self) -> int:
+        """How many registers it fills."""
+        return struct.calcsize(f">{self.code}") // 2
+
+    @property
+    def floating(self) -> bool:
+        """Whether raw values are floats."""
+        return self.code in "efd"
+
+    @property
+    def least(self) -> int:
+        """The least raw value of an integer type."""
+        return -(1 << self.size * REGISTER_BITS - 1) if self.code.islower() else 0
+
+    @property
+    def greatest(self) -> int:
+        """The greatest raw value of an integer type."""
+        return self.least + (1 << self.size * REGISTER_BITS) - 1
+
+
+class Order(enum.Enum):
+    """In which order the bytes of a value are sent; A is the most significant byte.
+
+    The letters are those of a 32-bit value, as makers print them. With 64 bits the same two questions are answered:
+    are the words reversed (all four of them), and are the bytes inside each word exchanged. So CDAB stands for
+    GHEFCDAB, BADC for BADCFEHG, DCBA for HGFEDCBA. A 16-bit value has no words to reverse: only BADC and DCBA
+    exchange its two bytes.
+    """
+
+    ABCD = "ABCD"
+    """High word first, high byte first: what the specification says, and most devices do."""
+    CDAB = "CDAB"
+    """Low word first, high byte first: Carlo Gavazzi, Belimo, Systemair's counters."""
+    BADC = "BADC"
+    """High word first, low byte first: rare, and usually a gateway's doing."""
+    DCBA = "DCBA"
+    """Low word first, low byte first: little-endian throughout."""
+
+    @property
+    def swapped(self) -> bool:
+        """Whether the bytes of each register are exchanged before `endian` applies."""
+        return self in {Order.CDAB, Order.BADC}
+
+    @property
+    def endian(self) -> str:
+        """The byte-order character of `struct` once the bytes are exchanged, if they are."""
+        return ">" if self in {Order.ABCD, Order.BADC} else "<"
+
+
+def swap(payload: bytes) -> bytes:
+    """Exchange the two bytes of each register."""
+    swapped = bytearray(len(payload))
+    swapped[::2] = payload[1::2]
+    swapped[1::2] = payload[::2]
+    return bytes(swapped)

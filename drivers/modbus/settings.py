@@ -1,0 +1,150 @@
+"""What an operator writes about Modbus links and their devices, and what follows from it before anything is opened.
+
+Pure: the points of a device, their codecs and the blocks to read. How long to wait and when to ask is decided in
+`schedule` and `transaction` by the durations given here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Annotated
+
+from msgspec import Meta
+
+from agent.fields import Filed, Id, Limits
+from agent.interfaces import DeviceBase, LinkBase
+from agent.sample import Point
+from drivers.modbus.block import Block
+from drivers.modbus.codec import Codec
+from drivers.modbus.plan import BlockLimits, plan
+from drivers.modbus.profile import Defaults, Gap, MaxBits, MaxCount, PointSettings, Profile
+from drivers.modbus.registers import Order
+
+
+class DeviceSettings(DeviceBase, frozen=True, kw_only=True):
+    """A device on a Modbus link."""
+
+    unit_id: Annotated[
+        int, Meta(ge=0, le=255, description="The device's Modbus address; 255 or 0 for the peer itself.")
+    ] = 1
+    profile: Annotated[
+        Profile | None,
+        Filed("drivers.modbus.profiles"),
+        Meta(
+            description="The device type, such as eastron-sdm630; a file of your own beside this one, without .yaml, also serves."
+        ),
+    ] = None
+    points: Annotated[
+        tuple[PointSettings, ...],
+        Meta(
+            description="Points beside those of the profile; one with the same name takes the place of the profile's, wholly."
+        ),
+    ] = ()
+    only: Annotated[
+        tuple[Id, ...], Meta(description="Read only the points with these names; all if left out.")
+    ] = ()
+    interval: Annotated[timedelta, Limits("100ms", "24h"), Meta(description="How often it is read.")] = (
+        timedelta(seconds=10)
+    )
+    timeout: Annotated[
+        timedelta | None,
+        Limits("10ms", "60s"),
+        Meta(description="How long an answer may take; the link's if left out."),
+    ] = None
+    order: Annotated[
+        Order | None,
+        Meta(description="Order of the bytes of a value, A the most significant; the profile's, else ABCD."),
+    ] = None
+    gap: Gap | None = None
+    max_count: MaxCount | None = None
+    max_bits: MaxBits | None = None
+
+    def __post_init__(self) -> None:
+        known = [point.name for point in self._all()]
+        for name in _repeated(point.name for point in self.points):
+            raise ValueError(f"points: the name {name} is given twice")
+        for name in self.only:
+            if name not in known:
+                raise ValueError(f"only: there is no point {name}; expected of {', '.join(known)}")
+        if not known:
+            raise ValueError("points: expected a profile or points of its own, found neither")
+        limits = self.limits
+        for point, codec in zip(self.selected, self.codecs, strict=True):
+            if codec.width > limits.count(codec.table):
+                raise ValueError(
+                    f"max_count: {point.name} has {codec.width} registers, more than the {limits.registers} of one request"
+                )
+
+    @property
+    def _defaults(self) -> Defaults:
+        return self.profile.defaults if self.profile else Defaults()
+
+    def _all(self) -> tuple[PointSettings, ...]:
+        """Give the profile's points in its order, replaced where a name is written again; then the others written here."""
+        by_name = {point.name: point for point in (self.profile.points if self.profile else ())}
+        by_name |= {point.name: point for point in self.points}
+        return tuple(by_name.values())
+
+    @property
+    def selected(self) -> tuple[PointSettings, ...]:
+        """The points that are read, in the order of the samples."""
+        return tuple(point for point in self._all() if not self.only or point.name in self.only)
+
+    @property
+    def codecs(self) -> tuple[Codec, ...]:
+        """How each of them is read, in the same order."""
+        order = self.order or self._defaults.order
+        return tuple(point.codec(order) for point in self.selected)
+
+    @property
+    def limits(self) -> BlockLimits:
+        """What one request may ask for."""
+        defaults = self._defaults
+        return BlockLimits(
+            registers=self.max_count or defaults.max_count,
+            bits=self.max_bits or defaults.max_bits,
+            gap=defaults.gap if self.gap is None else self.gap,
+        )
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The requests that read the device once."""
+        return plan(self.codecs, self.limits)
+
+
+class LinkSettings(LinkBase, frozen=True, kw_only=True):
+    """A Modbus TCP connection, and the devices that are reached through it."""
+
+    host: Annotated[str, Meta(min_length=1, description="Name or address of the device or gateway.")]
+    port: Annotated[int, Meta(ge=1, le=65535)] = 502
+    timeout: Annotated[
+        timedelta, Limits("10ms", "60s"), Meta(description="How long an answer may take, and connecting too.")
+    ] = timedelta(seconds=1)
+    quiet: Annotated[
+        timedelta | None,
+        Limits("0ms", "60s"),
+        Meta(
+            description="How long a line without transaction ids stays quiet after an answer failed to come: no less than the "
+            "slowest device takes to answer. The longest timeout of the link if left out."
+        ),
+    ] = None
+    request_delay: Annotated[
+        timedelta, Limits("0ms", "60s"), Meta(description="Pause between an answer and the next request.")
+    ] = timedelta(0)
+    devices: Annotated[tuple[DeviceSettings, ...], Meta(min_length=1)]
+
+
+def points(device: DeviceSettings) -> tuple[Point, ...]:
+    """The points of a device, in the order of its samples. Their places are as written: within the device's is the agent's part."""
+    return tuple(point.point() for point in device.selected)
+
+
+def owner(link: LinkSettings) -> str:
+    """What only one link may hold: two links to the same host and port would disturb each other."""
+    return f"{link.host}:{link.port}"
+
+
+def _repeated(names: Iterable[str]) -> list[str]:
+    listed = list(names)
+    return sorted({name for name in listed if listed.count(name) > 1})
