@@ -8,12 +8,15 @@ returns the value, or raises `ValueError` with a sentence that says what was exp
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from fractions import Fraction
 from typing import Annotated, TypeAlias
 
 import msgspec
+
+from agent import units
 
 ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
 
@@ -43,6 +46,30 @@ class Place(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbi
 
 
 @dataclass(frozen=True, slots=True)
+class Unique:
+    """No two values of such a field, anywhere in the configuration, are the same: two devices of one id, say."""
+
+    of: str
+    """What it is the name of, for the message: `device`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A text that a function looks at: it raises `ValueError` with what is wrong, or returns a doubt, or `None`."""
+
+    check: Callable[[str], str | None]
+
+
+Unit: TypeAlias = Annotated[
+    str,
+    Checked(units.check),
+    msgspec.Meta(
+        description="The unit as a UCUM code: Cel, %, kW.h, m3.h-1, `[ppm]`, V.A{reactive}; 1 for a plain ratio."
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
 class Limits:
     """The least and the greatest that a duration or size may be, as it is written in the configuration."""
 
@@ -61,15 +88,22 @@ class Size(int):
 
 
 _DURATION_UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|min|h|d)")
+_DURATION = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*(ms|s|min|h|d)")
 _SIZE_UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-_SIZE = re.compile(r"(\d+)\s*(B|KiB|MiB|GiB)")
+_SIZE = re.compile(r"([0-9]{1,15})\s*(B|KiB|MiB|GiB)")
+_FRACTION = re.compile(
+    # A longer exponent would not be a number of this world, but would fill the memory with its digits.
+    r"[-+]?(?:0x[0-9A-Fa-f]{1,16}|[0-9]{1,40}/[0-9]{1,40}|(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][-+]?[0-9]{1,2})?)"
+)
 
 
 def duration(text: str) -> timedelta:
     """Read `500ms`, `10s`, `15min`, `1h` or `30d`."""
     if match := _DURATION.fullmatch(text):
-        return timedelta(seconds=float(match[1]) * _DURATION_UNITS[match[2]])
+        try:
+            return timedelta(seconds=float(match[1]) * _DURATION_UNITS[match[2]])
+        except OverflowError:
+            pass
     raise ValueError("a duration with its unit, such as 500ms, 10s, 15min, 1h or 30d")
 
 
@@ -91,23 +125,37 @@ def size(text: str) -> Size:
 
 
 def fraction(text: str) -> Fraction:
-    """Read an exact number: `0.1`, `1/3`, `1e-3`; what it says in decimal, not the nearest float."""
-    try:
-        return Fraction(text)
-    except (ValueError, ZeroDivisionError):
-        raise ValueError("an exact number, such as 0.1, 1/3 or 1e-3") from None
+    """Read an exact number: `0.1`, `1/3`, `1e-3`, `0x8000`; what it says in decimal, not the nearest float."""
+    if _FRACTION.fullmatch(text):
+        if "x" in text:
+            return Fraction(int(text, 16))
+        try:
+            return Fraction(text)
+        except ZeroDivisionError:
+            pass
+    raise ValueError("an exact number, such as 0.1, 1/3 or 1e-3")
 
 
 class Secret:
     """The name of something that must not be written down here; where it is looked up is `agent.secrets`' business.
 
-    Never prints: `repr` and `str` give the name only.
+    Never prints: `repr` and `str` give the name only. Two are equal when their names are.
     """
 
-    __slots__ = ("name",)
+    __slots__ = ("_look_up", "name")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, look_up: Callable[[str], str] | None = None) -> None:
         self.name = name
+        self._look_up = look_up
+
+    def reveal(self) -> str:
+        """The secret text, looked up anew at each call, so that one that was exchanged serves at the next connection.
+
+        Raises `Misconfigured` when there is none; `LookupError` for one that was made without a place to look.
+        """
+        if self._look_up is None:
+            raise LookupError(f"{self!r} was made without a place where secrets are kept")
+        return self._look_up(self.name)
 
     def __repr__(self) -> str:
         return f"!secret {self.name}"

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Protocol
 import msgspec
 
 from agent.clock import Clock
-from agent.fields import Id, Place, Plugged
+from agent.fields import Id, Place, Plugged, Unique, Unit
 from agent.sample import Class, Lane, Point, Row, Sample, Shape, Value, ValueType
 
 # --- errors, by what someone should do -------------------------------------------------------------------------
@@ -46,7 +46,7 @@ class PointBase(Settings, frozen=True):
 
     name: Id
     type_: ValueType | None = msgspec.field(default=None, name="value_type")
-    unit: str | None = None
+    unit: Unit | None = None
     quantity_kind: str | None = None
     class_: Class = msgspec.field(default=Class.TREND, name="class")
     place: Place = Place()
@@ -56,14 +56,14 @@ class PointBase(Settings, frozen=True):
 class DeviceBase(Settings, frozen=True):
     """What every device has; a driver adds how it is reached and which points it has."""
 
-    id: Id
+    id: Annotated[Id, Unique("device")]
     place: Place = Place()
 
 
 class LinkBase(Settings, frozen=True):
     """What every link has; a driver adds where it leads, and `devices: tuple[DeviceSettings, ...]` of its own type."""
 
-    id: Id
+    id: Annotated[Id, Unique("link")]
     driver: str
 
 
@@ -312,7 +312,7 @@ class StartFrom(enum.Enum):
 class UplinkBase(Settings, frozen=True):
     """What every uplink has; an uplink adds where it leads."""
 
-    id: Id
+    id: Annotated[Id, Unique("uplink")]
     kind: str
     format: Annotated[FormatBase, Plugged("formats", "kind")]
     filter: Filter = Filter()
