@@ -1,5 +1,22 @@
-"""Modbus."""
+"""Modbus: registers and bits of devices that answer when asked.
 
+    settings --plan--> blocks --link: one request after another--> bytes --block, codec--> values of a sample
+
+What a device type has is data (`profile`, `profiles/`); where a point lies and how its registers become a value is
+arithmetic (`registers`, `codec`, `block`, `plan`); what waits for devices is `link`. pymodbus is imported only when a
+link is opened or emulated, as reading the configuration does not need it.
+"""
+
+from contextlib import AbstractAsyncContextManager
+
+from agent.clock import Clock
 from drivers.modbus.settings import DeviceSettings, LinkSettings, owner, points
 
-__all__ = ["DeviceSettings", "LinkSettings", "owner", "points"]
+__all__ = ["DeviceSettings", "LinkSettings", "emulate", "owner", "points"]
+
+
+def emulate(link: LinkSettings, clock: Clock) -> AbstractAsyncContextManager[str]:
+    """Serve the devices of a link; yields `host:port`. Raises `Unavailable` when the address cannot be had."""
+    from drivers.modbus.emulator import serve  # noqa: PLC0415  # pymodbus costs 50 ms
+
+    return serve(link, clock)

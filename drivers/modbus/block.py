@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 from agent.sample import Reason, Value
 from drivers.modbus.codec import Codec, Raw
-from drivers.modbus.registers import Order, Table, Type, swap
+from drivers.modbus.registers import Order, Table, swap
 
 
 class Member(NamedTuple):
@@ -160,18 +160,11 @@ def _layer(order: Order, fields: Sequence[_Field], by_field: dict[_Field, list[M
         position = field.end
     form += "xx" * (count - position)
     steps = tuple(
-        (member.cell, index, _converter(member.codec))
+        (member.cell, index, member.codec.converter())
         for index, field in enumerate(fields)
         for member in by_field[field]
     )
     return Layer(order.swapped, struct.Struct(form).unpack, steps, _plain(steps, fields, by_field))
-
-
-def _converter(codec: Codec) -> Callable[[Raw], Value | Reason] | None:
-    if codec.type is not Type.BOOL:
-        return codec.converter()
-    mask = 1 << (codec.bit or 0)
-    return lambda raw: bool(int(raw) & mask)
 
 
 def _plain(

@@ -144,7 +144,7 @@ class Codec:
         if self._denominator == 1:
             return ValueType.INTEGER
         digits = self._decimals
-        if digits is None or self._greatest_magnitude * 10**digits < _EXACT_IN_A_FLOAT:
+        if digits is None or max(map(abs, self.ends)) * 10**digits < _EXACT_IN_A_FLOAT:
             return ValueType.NUMBER
         return ValueType.DECIMAL
 
@@ -178,15 +178,19 @@ class Codec:
         return max(twos, fives) if rest == 1 else None
 
     @property
-    def _greatest_magnitude(self) -> Fraction:
-        ends = (self.type.least, self.type.greatest)
-        return max(abs(raw * self.scale + self.offset) for raw in ends)
+    def ends(self) -> tuple[Fraction, Fraction]:
+        """The least and the greatest value that the registers of an integer type can hold."""
+        ends = [raw * self.scale + self.offset for raw in (self.type.least, self.type.greatest)]
+        return min(ends), max(ends)
 
     def converter(self) -> Callable[[Raw], Value | Reason] | None:
         """The function from raw to value, or to the reason why there is none; `None` when every raw is the value.
 
-        Numbers only: a bit is its own value. Made once for each point, so that at run time little is left to do.
+        Made once for each point, so that at run time little is left to do. A coil or discrete input needs none.
         """
+        if self.bit is not None:
+            mask = 1 << self.bit
+            return lambda raw: bool(int(raw) & mask)
         arithmetic = self._arithmetic()
         if self.type.floating:
             return self._checked_float(arithmetic)
@@ -264,7 +268,17 @@ class Codec:
 
         return convert
 
-    def encode(self, value: Value) -> bytes:
+    def decode(self, encoded: bytes) -> Value | Reason:
+        """The value of one point by itself, from what `encode` makes; for many at once there is `block`."""
+        if self.table.bits:
+            return bool(encoded[0])
+        (raw,) = struct.unpack(
+            f"{self.order.endian}{self.type.code}", swap(encoded) if self.order.swapped else encoded
+        )
+        convert = self.converter()
+        return raw if convert is None else convert(raw)
+
+    def encode(self, value: Value | Fraction) -> bytes:
         """Make the register bytes that decode to the value, or to the nearest one that the registers can hold.
 
         Of a bit in a register only that bit is set; a coil or discrete input is one byte, 0 or 1. Raises
@@ -282,7 +296,7 @@ class Codec:
             raise ValueError(f"{value} does not fit into {self.type.value}") from None
         return swap(packed) if self.order.swapped else packed
 
-    def _encode_bit(self, value: Value) -> bytes:
+    def _encode_bit(self, value: Value | Fraction) -> bytes:
         if not isinstance(value, bool):
             raise ValueError(f"expected true or false, found {value!r}")  # noqa: TRY004  # the same
         if self.bit is None:

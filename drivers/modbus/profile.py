@@ -83,6 +83,11 @@ class PointSettings(PointBase, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         self.codec(Order.ABCD)
 
+    @property
+    def is_flag(self) -> bool:
+        """Whether it is on or off."""
+        return self.table.bits or self.register_type is Type.BOOL
+
     def codec(self, order: Order) -> Codec:
         """How the point is read from a device with this order. Raises `ValueError` when its settings do not fit together."""
         type_ = self.register_type
