@@ -219,24 +219,26 @@ class _Session:
                 self._backlog_share.release()
         self._take_note(verdict, message.topic)
         settled: list[Span] = []
-        again: list[tuple[Span, Verdict]] = []
+        again: list[Span] = []
+        poison: list[Span] = []
         for span in message.covers:
             pending = self._pending[span]
             pending.messages -= 1
             pending.verdict = max(pending.verdict, verdict, key=_severity)
-            if pending.messages == 0:
-                del self._pending[span]
-                (settled if pending.verdict.answer is Answer.ACCEPTED else again).append(
-                    (span, pending.verdict)
-                )
-        self._lanes.settle(span for span, _ in settled)
-        poison = {
-            span for span, worst in again if worst.answer is Answer.REFUSED and self._refusals.poisonous(span)
-        }
+            if pending.messages:
+                continue
+            del self._pending[span]
+            if pending.verdict.answer is Answer.ACCEPTED:
+                settled.append(span)
+            elif pending.verdict.answer is Answer.REFUSED and self._refusals.poisonous(span):
+                poison.append(span)
+            else:
+                again.append(span)
+        self._lanes.settle(settled)
+        self._lanes.release(again)
         if poison:
             self._log.warning("uplink.set_aside", rows=len(poison), topic=message.topic, answer=verdict.words)
             self._lanes.refuse(poison, verdict.words)
-        self._lanes.release(span for span, _ in again if span not in poison)
 
     def _take_note(self, verdict: Verdict, topic: str) -> None:
         """Slow down when upstream does not take what it is given; go on at full speed when it does again."""

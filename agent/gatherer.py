@@ -8,14 +8,16 @@ when it falls silent, and one a minute for as long as its link is down.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import aclosing
+from datetime import timedelta
 from typing import Any
 
 from agent.clock import Clock
 from agent.health import Health
 from agent.interfaces import Context, Driver, Link, LinkBase, Misconfigured, Unavailable
 from agent.sample import Reason, Sample, Shape, nothing_learnt
+from agent.service import Progress
 from agent.supervisor import Kept, State
 
 REPEAT_NS = 60_000_000_000
@@ -29,21 +31,30 @@ class Gatherer:
         self,
         settings: LinkBase,
         driver: Driver,
+        *,
         clock: Clock,
         health: Health,
         put: Callable[[Sample], Awaitable[None]],
+        progress: Progress,
     ) -> None:
-        """`put` takes each sample in, and may wait for a place."""
+        """`put` takes each sample in, and may wait for a place; `progress` hears of every attempt that ended."""
         self.settings = settings
         self._driver = driver
         self._clock = clock
         self._health = health
         self._put = put
+        self._progress = progress
         self._shapes: Mapping[str, Shape] = {
             device.id: Shape(device.id, driver.points(device)) for device in _devices(settings)
         }
         self._link: Link | None = None
         self._said_ns: int | None = None
+        self._work = f"link {settings.id}"
+
+    @property
+    def devices(self) -> Collection[str]:
+        """The ids of the link's devices."""
+        return self._shapes.keys()
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -61,7 +72,10 @@ class Gatherer:
     async def run(self) -> None:
         """Gather until cancelled, or until a person must act."""
         name = self.settings.id
+        if allowance := _allowance(self.settings):
+            self._progress.expect(self._work, allowance)
         await Kept("link", name, self._health.links[name], self._clock).go(self._attempt)
+        self._progress.release(self._work)
 
     async def _attempt(self, works: Callable[[], None]) -> None:
         try:
@@ -72,6 +86,7 @@ class Gatherer:
                     for device in self._shapes:
                         group.create_task(self._device(link, device), name=f"device {device}")
         except Exception as error:
+            self._progress.made(self._work)
             await self._say_unreachable(error)
             raise
         finally:
@@ -90,6 +105,7 @@ class Gatherer:
                     self._said_ns = None
                     self._health.learnt(sample)
                     await self._put(sample)
+                    self._progress.made(self._work)
 
         await kept.go(drain, passes=Unavailable)
         if condition.state is State.MISCONFIGURED:
@@ -107,6 +123,15 @@ class Gatherer:
         sample = nothing_learnt(self._shapes[device], self._clock.monotonic_ns(), reason)
         self._health.learnt(sample)
         await self._put(sample)
+
+
+def _allowance(settings: LinkBase) -> timedelta | None:
+    """How long nothing may end on this link before it counts as stuck; `None` where nothing is polled.
+
+    Three slots of its fastest device, and the five minutes within which even a silent one is probed again.
+    """
+    intervals = [device.interval for device in _devices(settings) if hasattr(device, "interval")]
+    return 3 * min(intervals) + timedelta(minutes=5) if intervals else None
 
 
 def _devices(settings: Any) -> Any:

@@ -1,0 +1,183 @@
+"""Composition: from settings to running objects, in the order in which they are opened; closing is the reverse.
+
+    buffer                  opened first, closed last: what was accepted is safe whatever happens around it
+      control socket        answers `status`, `read` and `ledger`
+        forwarders          a task for each uplink
+        collector           between the two halves
+          gatherers         a task for each link: stopped first
+
+Stopping is one cancellation of the innermost group. Unwinding by itself stops the sources, has the collector commit
+what they gave, and lets the forwarders say farewell; then the buffer writes what was settled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from agent import __version__, control, plugins
+from agent.buffer import Buffer, open_buffer
+from agent.clock import Clock
+from agent.collector import PULSE_S, Collector
+from agent.forwarder import FAREWELL_S, Forwarder, Route
+from agent.gatherer import Gatherer
+from agent.health import Health
+from agent.interfaces import Gateway, UplinkBase
+from agent.report import Report
+from agent.sample import Point, Shape
+from agent.service import Notify, Progress, feed
+from agent.settings import Root
+from agent.supervisor import Kept
+
+log = structlog.get_logger()
+
+COMMIT_ALLOWANCE = timedelta(seconds=60)
+"""How long one commit may take before the watchdog calls it stuck; a slow card was seen to take half a second."""
+
+CLOSE_S = FAREWELL_S + 1.5
+"""How long the uplinks have in all when the agent stops: the farewell, its last words and the disconnect."""
+
+STATUS_EVERY_S = 30.0
+"""How often `systemctl status` gets a new sentence."""
+
+
+class Agent:
+    """Everything that runs, put together from the settings."""
+
+    def __init__(self, root: Root, buffer: Buffer, clock: Clock, notify: Notify) -> None:
+        self._notify = notify
+        self._progress = Progress()
+        self._clock = clock
+        health = Health()
+        interval_s = root.buffer.commit_interval.total_seconds()
+        self._collector = Collector(buffer, interval_s, lambda: self._progress.made("commit"))
+        self._gatherers = {
+            link.id: Gatherer(
+                link,
+                plugins.driver(link.driver),
+                clock=clock,
+                health=health,
+                put=self._collector.put,
+                progress=self._progress,
+            )
+            for link in root.links
+        }
+        self._forwarders = {
+            route.settings.id: Forwarder(route, buffer.lanes(route.settings.id)) for route in _routes(root)
+        }
+        self._health = health
+        self.report = Report(
+            gateway=root.gateway.id,
+            clock=clock,
+            health=health,
+            buffer=buffer,
+            gatherers=tuple(self._gatherers.values()),
+            uplinks=root.uplinks,
+        )
+
+    async def run(self) -> None:
+        """Gather and deliver until cancelled."""
+        self._progress.expect("commit", COMMIT_ALLOWANCE + timedelta(seconds=PULSE_S))
+        async with asyncio.TaskGroup() as delivering:
+            watching = delivering.create_task(feed(self._notify, self._progress), name="watchdog")
+            telling = delivering.create_task(self._tell(), name="status")
+            collecting = delivering.create_task(self._collector.run(), name="collector")
+            forwarding = [
+                delivering.create_task(self._forward(name, forwarder), name=f"uplink {name}")
+                for name, forwarder in self._forwarders.items()
+            ]
+            try:
+                await self._gather()
+            finally:
+                self._notify.stopping("writing down what was read")
+                telling.cancel()
+                self._collector.close()
+                await asyncio.wait([collecting])
+                for forwarder in self._forwarders.values():
+                    forwarder.close()
+                if forwarding:
+                    await asyncio.wait(forwarding, timeout=CLOSE_S)
+                for task in (*forwarding, watching):
+                    task.cancel()
+
+    async def _gather(self) -> None:
+        async with asyncio.TaskGroup() as gathering:
+            for name, gatherer in self._gatherers.items():
+                gathering.create_task(gatherer.run(), name=f"link {name}")
+            await asyncio.sleep(0)  # one turn of the loop: every source has begun
+            self._notify.ready(self.report.sentence())
+            log.info(
+                "agent.ready", version=__version__, links=len(self._gatherers), uplinks=len(self._forwarders)
+            )
+            await (
+                asyncio.Event().wait()
+            )  # until cancelled: links that a person must mend do not end the agent
+
+    async def _forward(self, name: str, forwarder: Forwarder) -> None:
+        await Kept("uplink", name, self._health.uplinks[name], self._clock).go(forwarder.session)
+
+    async def _tell(self) -> None:
+        """Keep the sentence of `systemctl status` true."""
+        while True:
+            await asyncio.sleep(STATUS_EVERY_S)
+            self._notify.status(self.report.sentence())
+
+
+async def serve(root: Root, socket: Path, notify: Notify) -> None:
+    """Run the agent until cancelled. `socket` is where `status`, `read` and `ledger` ask."""
+    clock = Clock()
+    async with open_buffer(root.buffer, clock, root.uplinks) as buffer:
+        agent = Agent(root, buffer, clock, notify)
+        try:
+            async with _answering(socket, agent.report):
+                await agent.run()
+        finally:
+            await buffer.store((), read=0)  # what was settled since the last commit
+            log.info("agent.stopped", **await agent.report.ledger())
+
+
+@contextlib.asynccontextmanager
+async def _answering(socket: Path, report: Report) -> AsyncIterator[None]:
+    """Answer at the control socket; where it cannot be had, go on without: readings matter more than questions."""
+    answers: Mapping[str, Any] = {"status": report.status, "read": report.read, "ledger": report.ledger}
+    async with contextlib.AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(control.serve(socket, answers))
+        except OSError as error:
+            log.warning("control.unavailable", socket=str(socket), error=str(error))
+        yield
+
+
+def _routes(root: Root) -> list[Route]:
+    gateway = Gateway(id=root.gateway.id, place=root.gateway.place, version=__version__)
+    points: dict[str, tuple[Point, ...]] = {
+        device.id: plugins.driver(link.driver).points(device)
+        for link in root.links
+        for device in link.devices
+    }
+    return [
+        Route(
+            settings=uplink,
+            uplink=plugins.uplink(uplink.kind),
+            format=plugins.format_(uplink.format.kind),
+            gateway=gateway,
+            points=_wanted(uplink, points),
+        )
+        for uplink in root.uplinks
+    ]
+
+
+def _wanted(uplink: UplinkBase, points: Mapping[str, tuple[Point, ...]]) -> dict[str, tuple[Point, ...]]:
+    """The points that an uplink's filter lets through, by device; devices of which nothing passes are left out."""
+    wanted = {}
+    for device, of in points.items():
+        cells = uplink.filter.cells(Shape(device, of))
+        if passing := of if cells is None else tuple(of[cell] for cell in cells):
+            wanted[device] = passing
+    return wanted

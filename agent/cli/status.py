@@ -1,0 +1,73 @@
+"""`diaccess-agent status`: what works right now, and the last value of every point."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from agent.cli import common, exits
+from agent.cli.table import ago, bytes_text, table
+
+NAME = "status"
+HELP = "show what works right now: store, uplinks, links, devices and their last values"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Whom to ask, and how to print."""
+    common.add_socket(parser)
+    common.add_json(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Ask the running agent; 69 when there is none."""
+    answer = common.ask(arguments, "status")
+    if answer is None:
+        return exits.UNAVAILABLE
+    common.show(arguments, answer, "\n".join(lines(answer)))
+    return exits.FINE
+
+
+def lines(status: Mapping[str, Any]) -> Iterator[str]:
+    """Lay out the answer for a person."""
+    store = status["store"]
+    durable = "durable" if store["durable"] else f"NOT DURABLE: {store['why_not_durable']}"
+    yield f"gateway {status['gateway']}  diaccess-agent {status['version']}  up {ago(status['up_s'])}  clock {status['clock']}"
+    yield f"store   {durable}  {bytes_text(store['bytes'])} of {bytes_text(store['bound'])}  id {store['id']}"
+    yield ""
+    yield table(
+        ("UPLINK", "STATE", "FOR", "LIVE WAITING", "BACKLOG WAITING", "ERROR"),
+        [
+            (u["id"], u["state"], ago(u["for_s"]), u["waiting"]["live"], u["waiting"]["backlog"], u["error"] or "")
+            for u in status["uplinks"]
+        ],
+    )
+    for link in status["links"]:
+        counts = "  ".join(f"{name} {count}" for name, count in link["counts"].items() if count)
+        error = f"  {link['error']}" if link["error"] else ""
+        yield ""
+        yield f"link {link['id']} ({link['driver']})  {link['state']} for {ago(link['for_s'])}{error}"
+        if counts:
+            yield f"  {counts}"
+        for device in link["devices"]:
+            error = f"  {device['error']}" if device["error"] else ""
+            yield f"  device {device['id']}  {device['state']}{error}"
+            yield points(device["points"], indent="    ")
+
+
+def points(entries: list[dict[str, Any]], indent: str = "") -> str:
+    """Lay out the readings of one device."""
+    return table(
+        ("POINT", "VALUE", "UNIT", "QUALITY", "AGE"),
+        [
+            (
+                entry["point"],
+                entry["value"],
+                entry["unit"] or "",
+                entry["quality"] + (f" ({entry['reason']})" if entry["reason"] else ""),
+                ago(entry["age_s"]),
+            )
+            for entry in entries
+        ],
+        indent,
+    )

@@ -1,0 +1,145 @@
+"""What the agent says of itself when asked: plain values, the same for a table and for `--json`.
+
+Nothing is kept here: health, buffer and clock are asked at the moment of the question. Ages and durations are in
+seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from agent import __version__
+from agent.buffer import Buffer
+from agent.clock import Clock
+from agent.gatherer import Gatherer
+from agent.health import Health
+from agent.interfaces import Unavailable, UplinkBase
+from agent.sample import Reason, Sample
+from agent.supervisor import Condition, State
+
+READ_LIMIT_S = 30.0
+"""How long `read` waits for a device: longer than any poll with its time limits takes."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Report:
+    """Answers the questions of the command line."""
+
+    gateway: str
+    clock: Clock
+    health: Health
+    buffer: Buffer
+    gatherers: Sequence[Gatherer]
+    uplinks: Sequence[UplinkBase]
+    started_ns: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.started_ns = self.clock.monotonic_ns()
+
+    async def status(self) -> dict[str, Any]:
+        """Everything: store, links with devices and the last value of every point, uplinks with what waits."""
+        return {
+            "gateway": self.gateway,
+            "version": __version__,
+            "up_s": self._age_s(self.started_ns),
+            "clock": "synchronised" if self.clock.synchronised() else "unsynchronised",
+            "store": {"id": self.buffer.store_id, "durable": self.buffer.durable, **self.buffer.status()},
+            "links": [self._link(gatherer) for gatherer in self.gatherers],
+            "uplinks": [self._uplink(settings) for settings in self.uplinks],
+        }
+
+    async def ledger(self) -> dict[str, Any]:
+        """What was read, stored, dropped, and acknowledged by each uplink; `problems` is empty when it balances."""
+        return (await self.buffer.ledger()).document()
+
+    async def read(self, device: str) -> dict[str, Any]:
+        """One fresh sample of this device, read beside its schedule.
+
+        Raises `LookupError` for a device that is not configured, `Unavailable` when its link is not open or nothing
+        came within `READ_LIMIT_S`.
+        """
+        for gatherer in self.gatherers:
+            if device in gatherer.devices:
+                gatherer.refresh(device)
+                try:
+                    async with asyncio.timeout(READ_LIMIT_S):
+                        sample = await self.health.next_sample(device)
+                except TimeoutError:
+                    raise Unavailable(f"device {device}: no sample within {READ_LIMIT_S:.0f} s") from None
+                return {"device": device, "points": readings(sample, self.clock)}
+        known = ", ".join(sorted(device for gatherer in self.gatherers for device in gatherer.devices))
+        raise LookupError(f"device {device}: not in the configuration; expected one of {known}")
+
+    def sentence(self) -> str:
+        """The state of things in one line, for `systemctl status`."""
+        links = sum(
+            self.health.links[gatherer.settings.id].state is State.WORKING for gatherer in self.gatherers
+        )
+        uplinks = sum(self.health.uplinks[settings.id].state is State.WORKING for settings in self.uplinks)
+        waiting = sum(sum(self.buffer.lanes(settings.id).waiting()) for settings in self.uplinks)
+        durable = "" if self.buffer.durable else "; NOT DURABLE: the disk cannot be written"
+        return (
+            f"{links} of {len(self.gatherers)} links and {uplinks} of {len(self.uplinks)} uplinks work; "
+            f"{waiting} readings wait{durable}"
+        )
+
+    def _link(self, gatherer: Gatherer) -> dict[str, Any]:
+        settings = gatherer.settings
+        return {
+            "id": settings.id,
+            "driver": settings.driver,
+            **self._condition(self.health.links[settings.id]),
+            "counts": dict(gatherer.counts),
+            "devices": [self._device(device) for device in gatherer.devices],
+        }
+
+    def _device(self, device: str) -> dict[str, Any]:
+        sample = self.health.latest.get(device)
+        return {
+            "id": device,
+            **self._condition(self.health.devices[device]),
+            "points": readings(sample, self.clock) if sample else [],
+        }
+
+    def _uplink(self, settings: UplinkBase) -> dict[str, Any]:
+        live, backlog = self.buffer.lanes(settings.id).waiting()
+        return {
+            "id": settings.id,
+            "kind": settings.kind,
+            **self._condition(self.health.uplinks[settings.id]),
+            "waiting": {"live": live, "backlog": backlog},
+        }
+
+    def _condition(self, condition: Condition) -> dict[str, Any]:
+        return {
+            "state": condition.state.value,
+            "for_s": self._age_s(condition.since_ns) if condition.since_ns else None,
+            "error": condition.words or None,
+            "attempts": condition.attempts,
+        }
+
+    def _age_s(self, since_ns: int) -> float:
+        return round((self.clock.monotonic_ns() - since_ns) / 1e9, 1)
+
+
+def readings(sample: Sample, clock: Clock) -> list[dict[str, Any]]:
+    """One entry for each point of a sample, as `read` and `status` show it."""
+    age_s = (clock.monotonic_ns() - sample.monotonic_ns) / 1e9
+    entries: list[dict[str, Any]] = []
+    for index, point in enumerate(sample.shape.points):
+        reason = Reason(sample.reasons[index]) if sample.reasons else Reason.GOOD
+        entries.append(
+            {
+                "point": point.name,
+                "value": sample.values[index],
+                "unit": point.unit,
+                "quality": reason.quality.name.lower(),
+                "reason": None if reason is Reason.GOOD else reason.word,
+                "age_s": round(age_s + (sample.ages_ms[index] / 1e3 if sample.ages_ms else 0), 1),
+                "designation": point.designation,
+            }
+        )
+    return entries
