@@ -20,7 +20,6 @@ import enum
 import json
 import logging
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping, MutableMapping
@@ -188,15 +187,12 @@ def _trace(exc_info: object) -> str:
     return text("".join(traceback.format_exception(error)).rstrip()) if error else ""
 
 
-_PLAIN: Final = re.compile(r"[!-~\u00a1-\U0010ffff]+")
-"""Without spaces and control characters: what a device sends must not draw on the operator's terminal."""
-
-
 def _message(event: str, facts: _Facts) -> str:
     parts = [event]
     for name, value in facts.items():
         written = text(value)
-        if not _PLAIN.fullmatch(written) or '"' in written:
+        # Quoted where it would not be one word, or could draw on the operator's terminal: devices send anything.
+        if not written or not written.isprintable() or set(written) & {" ", '"'}:
             written = json.dumps(written, ensure_ascii=not written.isprintable())
         parts.append(f"{name}={written}")
     return " ".join(parts)

@@ -1,4 +1,6 @@
-"""Drivers: one module, or package, for each protocol that brings samples in. How to write one:
+"""Drivers: one module, or package, for each protocol that brings samples in.
+
+How to write one:
 
 1.  Copy `simulated.py` to `drivers/<name>.py`. The name is what `driver:` says in the configuration; nothing has to
     be registered. A driver in a distribution of its own is found by an entry point instead, in the group
