@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-import selectors
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 import structlog
@@ -21,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.service import Notify, Progress, feed
+from tests.emulators import virtual_time
 
 
 @pytest.fixture
@@ -198,43 +197,21 @@ def test_overdue_is_per_kind(steps):
 # --- feeding, in virtual time ----------------------------------------------------------------------------------
 
 
-class VirtualTime(selectors.DefaultSelector):
-    """Lets the loop's clock jump to the next timer in place of waiting for it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now_s = 0.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0)
-        if not ready:
-            self.now_s += timeout or 0.0
-        return ready
-
-
-def in_virtual_time(main: Coroutine[Any, Any, None], clock: VirtualTime) -> None:
-    loop = asyncio.SelectorEventLoop(clock)
-    loop.time = lambda: clock.now_s  # type: ignore[method-assign]  # the one thing to pretend
-    with asyncio.Runner(loop_factory=lambda: loop) as runner:
-        runner.run(main)
-
-
 class Pings(Notify):
-    def __init__(self, clock: VirtualTime) -> None:
+    def __init__(self) -> None:
         super().__init__(interval=timedelta(seconds=30))
-        self._clock = clock
         self.at_s: list[float] = []
 
     def ping(self) -> None:
-        self.at_s.append(self._clock.now_s)
+        self.at_s.append(asyncio.get_running_loop().time())
 
 
 def test_progress_feeds_the_watchdog():
     """Pings come three times an interval while work gets done, stop when one kind of it does not, and come again."""
-    clock = VirtualTime()
-    pings, progress = Pings(clock), Progress(lambda: clock.now_s)
+    pings = Pings()
 
     async def main() -> None:
+        progress = Progress(asyncio.get_running_loop().time)
         progress.expect("commits", timedelta(seconds=30))
         feeding = asyncio.create_task(feed(pings, progress))
         for _ in range(100):
@@ -246,7 +223,7 @@ def test_progress_feeds_the_watchdog():
         feeding.cancel()
 
     with structlog.testing.capture_logs() as events:
-        in_virtual_time(main(), clock)
+        virtual_time.run(main())
     assert pings.at_s == [*range(0, 131, 10), 200, 210]
     assert [(event["log_level"], event["event"]) for event in events] == [
         ("critical", "watchdog.starving"),
