@@ -1,0 +1,358 @@
+"""One question at a time on a line, and only its own answer.
+
+Sans-I/O: this module is told which bytes came and what time it is; it opens nothing, waits for nothing and logs
+nothing. It knows how a question is framed and which answer fits it, and refuses to know what is asked, when, and why.
+
+    ask ──> outstanding ──the answer──> free
+                │
+                ├──a time-out or a cancellation──> fenced ──quiet──> free
+                └──an answer that does not fit───> fenced, and the stream is broken where it cannot be taken up again
+
+**The fence.** An answer that comes too late must never pass for the answer to a later question. Where the peer echoes
+transaction ids that is certain: the id is given up and the line goes on at once. Where it does not (a serial line, a
+gateway that answers with id 0), and for as long as it is not known, every question that went unanswered is followed
+by silence for as long as the slowest device takes; whatever comes meanwhile is thrown away. An answer later than that
+still shows, because the next question to that unit has an answer of another length.
+
+Requests are made by pymodbus, once for each block; the hot path only writes the id into them. The answer's header is
+read here: pymodbus 3.16 takes a function-4 answer to a function-3 request, one register where three were asked and
+an exception for another function, raises out of `data_received` when the byte count lies, and spends a third of its
+200 us on one `struct.unpack` for each register. What it decodes would have to be checked against the bytes again.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol, TypeAlias
+
+from pymodbus.framer.socket import FramerSocket
+from pymodbus.pdu import DecodePDU, ModbusPDU
+from pymodbus.pdu.bit_message import ReadCoilsRequest, ReadDiscreteInputsRequest
+from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInputRegistersRequest
+
+_REQUESTS: Final[dict[int, Callable[..., ModbusPDU]]] = {
+    1: ReadCoilsRequest,
+    2: ReadDiscreteInputsRequest,
+    3: ReadHoldingRegistersRequest,
+    4: ReadInputRegistersRequest,
+}
+_BIT_FUNCTIONS: Final = {1, 2}
+_EXCEPTION: Final = 0x80
+"""Set in the function code of an exception response (Modbus Application Protocol V1.1b3, 7)."""
+_EXCEPTION_BYTES: Final = 2
+"""Function and exception code."""
+_ADDRESSES: Final = 0x10000
+
+IDS: Final = 0xFFFF
+"""Transaction ids run from 1 to 65535: 0 is what a peer answers with that does not echo them."""
+RECENT: Final = 256
+"""An answer to one of this many questions before the current one is late or a repeat; to any other it is foreign."""
+STRAYS: Final = 16
+"""More answers than this that nobody waits for, between two questions, and the stream is nonsense."""
+
+
+class Malformed(Exception):
+    """The bytes are no frame, and nothing tells where the next one begins."""
+
+
+class Frame(NamedTuple):
+    """One frame as it came."""
+
+    identity: int
+    """Transaction id; 0 where the framing has none."""
+    unit: int
+    pdu: bytes
+    length: int
+    """How many bytes the whole frame has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request to read one block, framed once."""
+
+    unit: int
+    function: int
+    address: int
+    count: int
+    size: int
+    """Bytes of data in the answer: what its byte count must say."""
+    frame: bytes
+    """With transaction id 0, where the framing has one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The device answers with an exception (Modbus Application Protocol V1.1b3, 7)."""
+
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unfit:
+    """Something came that cannot be the answer; what does come may be anything."""
+
+    kind: str
+    """`foreign`: to another question. `malformed`: no well-formed answer to this one."""
+    words: str
+
+
+Answer: TypeAlias = bytes | Refusal | Unfit
+"""`bytes`: the data of the answer, exactly as long as asked for."""
+
+
+class Framing(Protocol):
+    """How frames lie on the line."""
+
+    identified: bool
+    """Whether frames carry transaction ids. A framing without them is taken up again after silence (Modbus over
+    Serial Line V1.02, 2.5.1.1); one with them is a stream, which cannot be taken up again once it is damaged."""
+    longest: int
+    """Bytes of the longest frame."""
+
+    def request(self, pdu: ModbusPDU) -> bytes:
+        """Frame a request."""
+
+    def stamp(self, frame: bytes, identity: int) -> bytes:
+        """Give a framed request its transaction id."""
+
+    def take(self, received: memoryview) -> Frame | None:
+        """Take the first frame; `None` while it is not whole. Raises `Malformed`."""
+
+
+class Mbap:
+    """Modbus TCP (Modbus Messaging on TCP/IP Implementation Guide V1.0b, 3.1.3)."""
+
+    identified = True
+    longest = 260
+    """7 bytes of header and 253 of PDU."""
+
+    _header = struct.Struct(">HHHB")
+    """Transaction id, protocol id (always 0), length of what follows, unit id."""
+    _before_length = 6
+    _shortest = 3
+    """Unit, function and one byte: an exception."""
+
+    def __init__(self) -> None:
+        self._framer = FramerSocket(DecodePDU(is_server=False))
+
+    def request(self, pdu: ModbusPDU) -> bytes:
+        """Frame a request."""
+        return bytes(self._framer.buildFrame(pdu))
+
+    def stamp(self, frame: bytes, identity: int) -> bytes:
+        """Give a framed request its transaction id."""
+        return identity.to_bytes(2, "big") + frame[2:]
+
+    def take(self, received: memoryview) -> Frame | None:
+        """Take the first frame; `None` while it is not whole. Raises `Malformed`."""
+        if len(received) < self._header.size:
+            return None
+        identity, protocol, length, unit = self._header.unpack_from(received)
+        if protocol or not self._shortest <= length <= self.longest - self._before_length:
+            raise Malformed(f"not a Modbus TCP header: {received[: self._header.size].hex(' ')}")
+        whole = self._before_length + length
+        if len(received) < whole:
+            return None
+        return Frame(identity, unit, bytes(received[self._header.size : whole]), whole)
+
+
+def question(framing: Framing, *, unit: int, function: int, address: int, count: int) -> Question:
+    """Frame the request that reads `count` addresses. Raises `ValueError` for what one request cannot ask for."""
+    pdu = _REQUESTS[function](address=address, count=count, dev_id=unit)
+    size = (count + 7) // 8 if function in _BIT_FUNCTIONS else count * 2
+    return Question(unit, function, address, count, size, framing.request(pdu))
+
+
+def other_length(framing: Framing, asked: Question) -> Question:
+    """The nearest question to the same unit whose answer has another length: one register, or eight bits, less.
+
+    One more where there is only one. A device may refuse that one; it then shows by refusing that it is there.
+    """
+    step = 8 if asked.function in _BIT_FUNCTIONS else 1
+    count = asked.count - step if asked.count > step else asked.count + step
+    address = min(asked.address, _ADDRESSES - count)
+    return question(framing, unit=asked.unit, function=asked.function, address=address, count=count)
+
+
+class Conversation:
+    """What may be said on one line, and what what is heard means. Times are nanoseconds of one monotonic clock.
+
+    It outlives the connections that the line has one after the other: what is known of the peer, and the fence.
+    """
+
+    def __init__(self, framing: Framing, *, quiet_ns: int, pause_ns: int = 0) -> None:
+        """`quiet_ns` is no less than the slowest device takes to answer; `pause_ns` follows every answer."""
+        self._framing = framing
+        self._quiet_ns = quiet_ns
+        self._pause_ns = pause_ns
+        self._buffer = memoryview(bytearray(framing.longest))
+        self._filled = 0
+        self._question: Question | None = None
+        self._identity = 0
+        self._strays = 0
+        self._unanswered: dict[int, int] = {}
+        self._free_ns = 0
+        self.echoes: bool | None = None if framing.identified else False
+        """Whether the peer echoes ids; `None` until its first answer on this connection. Once it was seen not to, that stands."""
+        self.broken = ""
+        """Why the connection must be dropped before anything else is asked; empty while it is sound."""
+        self.counts: dict[str, int] = dict.fromkeys(
+            ("requests", "answers", "exceptions", "foreign", "malformed", "late"), 0
+        )
+
+    def opened(self) -> None:
+        """A new connection is there: nothing of the old one can come on it."""
+        self._filled = 0
+        self._strays = 0
+        self._question = None
+        self.broken = ""
+        if self.echoes:
+            self.echoes = None
+
+    def wait_ns(self, now_ns: int) -> int:
+        """How long nothing may be asked yet. When that is over, what is left of old answers is thrown away.
+
+        May find that the connection is broken: half an answer is left, and its other half would pass for a header.
+        """
+        if now_ns < self._free_ns:
+            return self._free_ns - now_ns
+        if self._filled:
+            if self._framing.identified:
+                self._break("malformed", "half an answer is left in the stream")
+            self._filled = 0
+        return 0
+
+    def fenced(self, asked: Question) -> bool:
+        """Whether an answer that is still under way would pass for the answer to this question."""
+        return self._unanswered.get(asked.unit) == asked.size
+
+    def ask(self, asked: Question, now_ns: int) -> bytes:
+        """Ask, and get the bytes to send. Not before `wait_ns` is over, not while fenced, one at a time."""
+        if self._question or self.broken or self._filled or now_ns < self._free_ns or self.fenced(asked):
+            raise RuntimeError(f"unit {asked.unit} may not be asked now")  # a bug of the caller
+        self._question = asked
+        self._identity = self._identity % IDS + 1
+        self._strays = 0
+        self.counts["requests"] += 1
+        return self._framing.stamp(asked.frame, self._identity)
+
+    def space(self) -> memoryview:
+        """Where bytes that come are to be put: never empty, never more than the rest of one frame."""
+        return self._buffer[self._filled :]
+
+    def received(self, count: int, now_ns: int) -> Answer | None:
+        """Take in `count` bytes put into `space`; the outcome of the outstanding question, or `None` as yet."""
+        self._filled += count
+        start, answer = 0, None
+        try:
+            while start < self._filled and not self.broken:
+                frame = self._framing.take(self._buffer[start : self._filled])
+                if frame is None:
+                    break
+                start += frame.length
+                answer = self._judge(frame, now_ns, more=start < self._filled) or answer
+        except Malformed as error:
+            start = self._filled
+            answer = self._end("malformed", str(error), now_ns) or answer
+        self._keep_from(start)
+        return answer
+
+    def abandon(self, now_ns: int) -> None:
+        """Give up the outstanding question: it took too long, it was cancelled, or the connection is lost."""
+        if self._question is not None:
+            self._fence(self._question, now_ns)
+            self._question = None
+            if self._filled and self._framing.identified:
+                self._break("malformed", "half an answer came")
+
+    # --- which answer fits -------------------------------------------------------------------------------------
+
+    def _judge(self, frame: Frame, now_ns: int, *, more: bool) -> Answer | None:
+        """Say what a frame is; `more` bytes have come behind it."""
+        asked = self._question
+        if self._framing.identified and (frame.identity or self.echoes):
+            if asked is None or frame.identity != self._identity:
+                return self._stray(frame, now_ns)
+            if self.echoes is None:
+                self.echoes = True
+        else:
+            self.echoes = False
+            if asked is None or (frame.unit != asked.unit and frame.unit in self._unanswered):
+                return self._late(now_ns)
+            if more:  # which of the two is the late one? Nobody can tell
+                return self._unfit(frame, "foreign", "more than one answer to one question", now_ns)
+        return self._match(asked, frame, now_ns)
+
+    def _match(self, asked: Question, frame: Frame, now_ns: int) -> Answer | None:
+        """Compare an answer with its question."""
+        pdu = frame.pdu
+        function = pdu[0]
+        if frame.unit != asked.unit:
+            return self._unfit(frame, "foreign", f"unit {frame.unit} answers for unit {asked.unit}", now_ns)
+        if function == asked.function | _EXCEPTION and len(pdu) == _EXCEPTION_BYTES:
+            self.counts["exceptions"] += 1
+            self._answered(asked, now_ns)
+            return Refusal(pdu[1])
+        if function != asked.function:
+            return self._unfit(
+                frame, "foreign", f"function {function} answers function {asked.function}", now_ns
+            )
+        if pdu[1] != asked.size or len(pdu) != asked.size + 2:
+            words = f"{len(pdu) - 2} bytes of data, byte count {pdu[1]}, expected {asked.size}"
+            return self._unfit(frame, "malformed", words, now_ns)
+        self.counts["answers"] += 1
+        self._answered(asked, now_ns)
+        return pdu[2:]
+
+    def _answered(self, asked: Question, now_ns: int) -> None:
+        self._question = None
+        self._unanswered.pop(asked.unit, None)
+        self._free_ns = now_ns + self._pause_ns
+
+    def _stray(self, frame: Frame, now_ns: int) -> Answer | None:
+        """An identified answer to something else than the outstanding question."""
+        age = (self._identity - frame.identity) % IDS
+        if frame.identity and age < RECENT:
+            return self._late(now_ns)
+        return self._unfit(
+            frame, "foreign", f"transaction id {frame.identity}, the last asked is {self._identity}", now_ns
+        )
+
+    def _late(self, now_ns: int) -> Answer | None:
+        self.counts["late"] += 1
+        self._strays += 1
+        if self._strays > STRAYS:
+            return self._end("malformed", "one answer after the other that nobody waits for", now_ns)
+        return None
+
+    # --- what follows when none does ---------------------------------------------------------------------------
+
+    def _unfit(self, frame: Frame, kind: str, words: str, now_ns: int) -> Unfit | None:
+        return self._end(kind, f"{words} (unit {frame.unit}, PDU {frame.pdu[:8].hex(' ')})", now_ns)
+
+    def _end(self, kind: str, words: str, now_ns: int) -> Unfit | None:
+        asked, self._question = self._question, None
+        self._break(kind, words)
+        if asked is None:
+            return None
+        self._fence(asked, now_ns)
+        return Unfit(kind, words)
+
+    def _break(self, kind: str, words: str) -> None:
+        self.counts[kind] += 1
+        if self._framing.identified:
+            self.broken = words
+
+    def _fence(self, asked: Question, now_ns: int) -> None:
+        if not self.echoes:
+            self._unanswered[asked.unit] = asked.size
+            self._free_ns = now_ns + self._quiet_ns
+
+    def _keep_from(self, start: int) -> None:
+        """Move what is left of the stream to the front; of a stream that is broken nothing is left."""
+        rest = 0 if self.broken else self._filled - start
+        if start and rest:
+            self._buffer[:rest] = self._buffer[start : self._filled]
+        self._filled = rest
