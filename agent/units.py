@@ -13,15 +13,14 @@ from functools import lru_cache
 
 PREFIXES = ("G", "M", "k", "h", "d", "c", "m", "u", "n", "")
 
-METRIC = frozenset(
-    "m g s K Cel rad mol cd A V W J N Pa bar Hz Ohm S F H T Wb lm lx L l eq t cal Bq Sv Gy".split()
-)
+_METRIC = """m g s K Cel rad mol cd A V W J N Pa bar Hz Ohm S F H T Wb lm lx L l eq t cal Bq Sv Gy B B[W] B[V]
+    m[H2O] m[Hg]"""
+METRIC = frozenset(_METRIC.split())
 """Units that take a prefix."""
 
-PLAIN = frozenset(
-    "% 1 min h d wk mo a deg [degF] [ppth] [ppm] [ppb] [pptr] [pH] [lb_av] [gal_us] [psi] [in_i] [ft_i]"
-    " m[H2O] m[Hg] [in_i'H2O] [Btu_IT] [car_Au] dB[W] dB[mW] B[W] B[V] [iU] atm har ar".split()
-)
+_PLAIN = """% 1 min h d wk mo a deg atm har ar [ppth] [ppm] [ppb] [pptr] [pH] [degF] [psi] [in_i'H2O] [in_i] [ft_i]
+    [lb_av] [gal_us] [Btu_IT]"""
+PLAIN = frozenset(_PLAIN.split())
 """Units that do not."""
 
 WRONG = {
@@ -92,7 +91,6 @@ WRONG = {
     "\u2126": "Ohm",  # the ohm sign
     "ohm": "Ohm",
     "°": "deg",
-    "dBm": "dB[mW]",
     "psi": "[psi]",
     "sec": "s",
     "hour": "h",

@@ -1,0 +1,147 @@
+"""The walk over the nodes of a configuration: what each kind of setting is to it, and what it gathers on its way.
+
+A `Kind` knows one type of setting: how it is read from a node, what is expected of it in words, and its JSON schema.
+Kinds hold no state; everything that belongs to one reading of one configuration is in the `Walk`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, Final, NamedTuple, Protocol
+
+from agent.document.problem import Mark, Problem, shown
+from agent.document.source import ABSENT, SECRET, Files, MappingNode, Node, ScalarNode, SequenceNode, mark_of
+from agent.fields import Secret
+
+Json = dict[str, Any]
+
+
+class _Wrong:
+    """What is read where there was a problem, which has been reported: `None` is a value."""
+
+    def __repr__(self) -> str:
+        return "WRONG"
+
+
+WRONG: Final = _Wrong()
+
+
+class Kind(Protocol):
+    """One type of setting."""
+
+    @property
+    def expected(self) -> str:
+        """What is expected, as it stands in a sentence: `a whole number from 1 to 65535`."""
+
+    def read(self, node: Node, walk: Walk, name: str) -> Any:
+        """Read a value; `WRONG` when there is a problem, which is reported to the walk. `name` is its key."""
+
+    def schema(self, definitions: Json) -> Json:
+        """JSON schema of what is read; named sections are put into `definitions`."""
+
+    def written(self, value: Any) -> Any:
+        """A value as it would be written in the configuration, as JSON; raises `LookupError` where that takes more
+        than a word."""  # fmt: skip
+
+
+class Plug(NamedTuple):
+    """The settings of one plug-in, and the module that they are for."""
+
+    group: str
+    name: str
+    module: ModuleType
+    settings: Any
+    node: Node
+
+
+class Walk:
+    """One reading of one configuration."""
+
+    def __init__(self, look_up: Callable[[str], str] | None) -> None:
+        self.look_up = look_up
+        self.problems: list[Problem] = []
+        self.warnings: list[Problem] = []
+        self.secrets: list[tuple[Mark, Secret]] = []
+        self.plugs: list[Plug] = []
+        self.filed: dict[tuple[str, int], tuple[Any, Node | None]] = {}
+        """What each profile file holds, by its path and the id of its kind: read once, shared by all that name it."""
+        self.named: dict[int, Node] = {}
+        """By the id of the node that names a file: what the file holds."""
+        self._unique: dict[tuple[str, str], Node] = {}
+        self.files = Files(lambda mark, message: self.problems.append(Problem(mark, message)))
+
+    def problem(self, node: Node, message: str) -> _Wrong:
+        """Report that something is wrong; gives `WRONG`, for the caller to return."""
+        self.problems.append(Problem(mark_of(node), message))
+        return WRONG
+
+    def warning(self, node: Node, message: str) -> None:
+        """Report that something is doubtful."""
+        self.warnings.append(Problem(mark_of(node), message))
+
+    def unexpected(self, kind: Kind, node: Node, name: str, hint: str = "") -> _Wrong:
+        """Report that a node is not what this kind expects."""
+        return self.problem(node, f"{name}: expected {kind.expected}, found {found(node)}{hint}")
+
+    def tagged(self, kind: Kind, node: Node, name: str) -> Any:
+        """Read a node that has a tag."""
+        if node.tag == ABSENT:
+            return WRONG
+        if node.tag == SECRET or getattr(kind, "secret", False):
+            # Whatever stands here in place of a reference may be the secret itself.
+            return kind.read(node, self, name)
+        return self.problem(
+            node,
+            f"{name}: expected no tag but !secret and !include, found {shown(node.tag)}: "
+            "a text that begins with ! needs quotes",
+        )
+
+    def unique(self, of: str, text: str, node: Node, name: str) -> None:
+        """Report a name that something else has already."""
+        first = self._unique.setdefault((of, text), node)
+        if first is not node:
+            self.problem(
+                node,
+                f"{name}: expected a name of its own for this {of}, found {shown(text)} again: the first is at {mark_of(first)}",
+            )
+
+
+def is_nothing(node: Node) -> bool:
+    """Whether a key stands there with nothing behind it."""
+    return isinstance(node, ScalarNode) and not node.value and node.style is None and not node.tag
+
+
+def found(node: Node) -> str:
+    """What stands there, in words."""
+    if isinstance(node, SequenceNode):
+        return "a list"
+    if isinstance(node, MappingNode):
+        return "a section of keys"
+    return "nothing" if is_nothing(node) else shown(node.value)
+
+
+class Places:
+    """Where in which file each value stands: found when it is asked for, in the nodes."""
+
+    def __init__(self, root: Node, named: dict[int, Node]) -> None:
+        self._root = root
+        self._named = named
+
+    def mark(self, *path: str | int, within: Node | None = None) -> Mark:
+        """The place of `("links", 0, "host")`; of what is around it, where it is not written."""
+        node = within or self._root
+        for step in path:
+            inner = self._inner(self._named.get(id(node), node), step)
+            if inner is None:
+                break
+            node = inner
+        return mark_of(node)
+
+    @staticmethod
+    def _inner(node: Node, step: str | int) -> Node | None:
+        if isinstance(step, int):
+            entries = node.value if isinstance(node, SequenceNode) else ()
+            return entries[step] if step < len(entries) else None
+        pairs = node.value if isinstance(node, MappingNode) else ()
+        return next((value for key, value in pairs if key.value == step), None)

@@ -1,0 +1,209 @@
+"""The root of the configuration, and the checks that span its sections.
+
+Each section's settings stand beside the code that they set; here they are put together. `document` finds every
+mistake that can be seen in one place; here are those that can be seen only between places: two links to one address,
+a point named twice, a filter that nothing passes. A plug-in may add what it knows itself, by two optional functions
+of its module, both pure:
+
+- `owner(link) -> str | None`: what only one link may hold, such as `host:port` or a serial port;
+- `problems(settings) -> Iterable[tuple[path, message]]`: what is wrong with them; the path leads from the settings to
+  the value, such as `("devices", 0, "interval")`, and the message starts with the value's name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Annotated, Any, TypeAlias
+
+import msgspec
+
+from agent import document
+from agent.buffer.settings import BufferSettings
+from agent.document import Mark, Places, Plug, Problem, Problems
+from agent.fields import Id, Place, Plugged, Secret
+from agent.interfaces import Driver, LinkBase, Misconfigured, Settings, UplinkBase
+from agent.log import LogSettings
+from agent.sample import Point, Shape
+from agent.secrets import Secrets
+
+PlacePath: TypeAlias = tuple[str | int, ...]
+
+
+class GatewaySettings(Settings, frozen=True):
+    """This box: who it is to everybody upstream."""
+
+    id: Annotated[
+        Id,
+        msgspec.Meta(
+            description="Unique among all gateways of an upstream, and never changed: consumers know readings by it."
+        ),
+    ]
+    place: Annotated[
+        Place,
+        msgspec.Meta(description="Where it is; devices and points say where they are within that."),
+    ] = Place()
+
+
+class Root(Settings, frozen=True):
+    """The configuration of diaccess-agent."""
+
+    gateway: Annotated[
+        GatewaySettings, msgspec.Meta(description="This box: who it is to everybody upstream.")
+    ]
+    log: Annotated[LogSettings, msgspec.Meta(description="What is logged, and in which form.")] = (
+        LogSettings()
+    )
+    buffer: Annotated[
+        BufferSettings,
+        msgspec.Meta(
+            description="The store on disk that every reading goes into before it goes anywhere else."
+        ),
+    ] = BufferSettings()
+    links: Annotated[
+        tuple[Annotated[LinkBase, Plugged("drivers", "driver")], ...],
+        msgspec.Meta(
+            description="Where readings come from: connections, lines and radios, with their devices."
+        ),
+    ] = ()
+    uplinks: Annotated[
+        tuple[Annotated[UplinkBase, Plugged("uplinks", "kind")], ...],
+        msgspec.Meta(description="Where readings go to. Each gets all that passes its filter."),
+    ] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """A configuration without a mistake, and what was noticed about it."""
+
+    root: Root
+    warnings: tuple[Problem, ...]
+    points: int
+    """How many there are, over all devices."""
+
+
+def load(path: Path) -> Root:
+    """Read the configuration. Raises `document.Problems` with everything that is wrong with it."""
+    return read(path).root
+
+
+def read(path: Path, *, secrets: bool = False) -> Configuration:
+    """The same, with the warnings; with `secrets`, one that is nowhere to be found is a problem too."""
+    kept = Secrets(path.parent)
+    found = document.read(Root, path, kept.look_up)
+    problems = [*found.problems]
+    warnings = [*found.warnings]
+    points = 0
+    if found.places is not None:
+        links = [_Link(plug, found.places) for plug in found.plugs if plug.group == "drivers"]
+        problems += _owners(links)
+        for link in links:
+            problems += link.problems()
+        points = sum(len(link.points(device)) for link in links for device in link.devices)
+        for plug in found.plugs:
+            problems += _own_problems(plug, found.places)
+        if found.settings is not None:
+            warnings += _idle(found.settings, links, found.places)
+    if secrets:
+        problems += _missing(found.secrets, kept)
+        warnings += _exposed(found.secrets, kept)
+    if problems or found.settings is None:
+        raise Problems(problems)
+    return Configuration(root=found.settings, warnings=document.in_order(warnings), points=points)
+
+
+class _Link:
+    """A link whose settings are sound, with what is needed to say more about it."""
+
+    def __init__(self, plug: Plug, places: Places) -> None:
+        self.settings: Any = plug.settings
+        self.devices: tuple[Any, ...] = plug.settings.devices
+        self.module = plug.module
+        self._driver: Driver = plug.module  # type: ignore[assignment]  # a module serves as the protocol
+        self._node = plug.node
+        self._places = places
+
+    def mark(self, *path: str | int) -> Mark:
+        """Where something of this link stands."""
+        return self._places.mark(*path, within=self._node)
+
+    def points(self, device: Any) -> tuple[Point, ...]:
+        """The points of a device of this link."""
+        return self._driver.points(device)
+
+    def problems(self) -> Iterator[Problem]:
+        """Devices without points, and points of one name."""
+        for index, device in enumerate(self.devices):
+            points = self.points(device)
+            if not points:
+                yield Problem(self.mark("devices", index), f"device {device.id}: expected points, found none")
+            names = [point.name for point in points]
+            for name in sorted({name for name in names if names.count(name) > 1}):
+                yield Problem(
+                    self.mark("devices", index),
+                    f"device {device.id}: expected one point {name}, found {names.count(name)}",
+                )
+
+
+def _owners(links: Iterable[_Link]) -> Iterator[Problem]:
+    first: dict[str, _Link] = {}
+    for link in links:
+        owner = getattr(link.module, "owner", lambda _: None)(link.settings)
+        if owner is None:
+            continue
+        other = first.setdefault(owner, link)
+        if other is not link:
+            yield Problem(
+                link.mark("id"),
+                f"link {link.settings.id}: expected {owner} for itself, found it in the link {other.settings.id} at "
+                f"{other.mark('id')} too: put the devices of both under one link",
+            )
+
+
+def _own_problems(plug: Plug, places: Places) -> Iterator[Problem]:
+    check = getattr(plug.module, "problems", None)
+    for path, message in check(plug.settings) if check else ():
+        yield Problem(places.mark(*path, within=plug.node), message)
+
+
+def _idle(root: Root, links: Iterable[_Link], places: Places) -> Iterator[Problem]:
+    """Filters through which nothing passes: as a whole, or because of one pattern."""
+    shapes = [Shape(device.id, link.points(device)) for link in links for device in link.devices]
+    for index, uplink in enumerate(root.uplinks):
+        here = ("uplinks", index, "filter")
+        idle = False
+        names = {
+            "devices": {shape.device for shape in shapes},
+            "points": {point.name for shape in shapes for point in shape.points},
+        }
+        for key, known in names.items():
+            for number, pattern in enumerate(getattr(uplink.filter, key)):
+                if not any(fnmatchcase(name, pattern) for name in known):
+                    idle = True
+                    yield Problem(
+                        places.mark(*here, key, number),
+                        f"{key}: {pattern} matches none of the {key[:-1]} names",
+                    )
+        if shapes and not idle and all(uplink.filter.cells(shape) == () for shape in shapes):
+            yield Problem(
+                places.mark(*here),
+                f"filter: nothing passes it, so the uplink {uplink.id} has nothing to send",
+            )
+
+
+def _missing(secrets: Iterable[tuple[Mark, Secret]], kept: Secrets) -> Iterator[Problem]:
+    for mark, secret in secrets:
+        try:
+            kept.reveal(secret)
+        except Misconfigured as error:
+            yield Problem(mark, str(error))
+
+
+def _exposed(secrets: Iterable[tuple[Mark, Secret]], kept: Secrets) -> Iterator[Problem]:
+    for mark, secret in secrets:
+        if path := kept.exposed(secret.name):
+            yield Problem(
+                mark, f"secret {secret.name}: {path} can be read by every user of this machine: chmod o= it"
+            )
