@@ -35,7 +35,7 @@ _FIELDS = {
 """Which fields each topic can fill in."""
 
 
-class FormatSettings(FormatBase, frozen=True):
+class FormatSettings(FormatBase, frozen=True, kw_only=True):
     """Plain JSON."""
 
     kind: str = "json"

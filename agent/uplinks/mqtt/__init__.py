@@ -1,0 +1,65 @@
+"""MQTT: QoS 1 over one connection, many messages in flight, every refusal heard.
+
+    settings     what an operator writes
+    connecting   name, TCP, TLS: an open wire, or one line that says what to do
+    wire         an asyncio connection that paho takes for a socket
+    client       aiomqtt on that wire, with acknowledgements handed out
+    session      window, acknowledgements, loss: the `Connection` of the seam
+    codes        what reason codes mean: tables
+
+An acknowledgement means that the broker has the message, not that the broker's disk has: mosquitto, for one, writes
+what it holds for absent subscribers only now and then unless told otherwise (`autosave_interval`).
+
+This file is all that a gateway without an MQTT uplink ever loads: aiomqtt, paho and ssl are imported with the first
+connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import structlog
+
+from agent.interfaces import Connection, Gateway, Message
+from agent.uplinks.mqtt.settings import UplinkSettings, Version
+
+__all__ = ["UplinkSettings", "connect"]
+
+log = structlog.get_logger()
+
+
+@asynccontextmanager
+async def connect(
+    settings: UplinkSettings,
+    gateway: Gateway,
+    will: Message | None,
+    received: Callable[[str, bytes], None],
+) -> AsyncIterator[Connection]:
+    """One session with the broker (agent.interfaces.Uplink).
+
+    Left normally or by cancellation it ends with a DISCONNECT, and the broker forgets the will. Left by any other
+    exception it is broken off, and the broker publishes the will: nobody has said goodbye.
+    """
+    from agent.uplinks.mqtt.session import begin  # noqa: PLC0415  # aiomqtt and paho: 5 MB, 40 ms
+
+    if settings.protocol is Version.V311:
+        _warn_of_silence(settings.id)
+    session = await begin(settings, gateway, will, received)
+    try:
+        yield session
+    except asyncio.CancelledError:
+        await session.farewell()
+        raise
+    else:
+        await session.farewell()
+    finally:
+        session.abort()
+
+
+@functools.cache
+def _warn_of_silence(uplink: str) -> None:
+    """Once in the life of the process for each uplink."""
+    log.warning("uplink.refusals_inaudible", uplink=uplink, protocol=Version.V311.value, remedy="protocol: 5")

@@ -1,0 +1,162 @@
+"""From a name and a port to an open wire, and from whatever can go wrong there to one line that says what to do.
+
+Every step can be given up at once. The name is looked up in a thread of its own, because the C library's look-up
+cannot be interrupted: without a network it takes up to half a minute, and a thread of asyncio's pool would hold up
+the end of the process for as long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+from agent.interfaces import Misconfigured, Unavailable
+from agent.uplinks.mqtt.wire import Wire
+
+T = TypeVar("T")
+
+
+class Target(NamedTuple):
+    """Where to, and with how much patience."""
+
+    host: str
+    port: int
+    connect_s: float
+    """How long all addresses of the name may take together."""
+    silence_s: float
+    """How long the other end may leave unconfirmed what was sent, once connected."""
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+async def connect_wire(wire: Wire, target: Target, trust: ssl.SSLContext | None) -> None:
+    """Connect to the first address that answers, with TLS where there is something to trust in.
+
+    Raises `Unavailable` with what every address said.
+    """
+    refusals: list[str] = []
+    addresses = await _addresses(target)
+    for family, _, _, _, address in addresses:
+        try:
+            async with asyncio.timeout(target.connect_s / len(addresses)):
+                return await _connect(wire, target, trust, family, address)
+        except ssl.SSLError as error:
+            # The next address of the same name has the same certificate.
+            raise Unavailable(f"{target}: {tls_words(error, datetime.now(UTC))}") from error
+        except TimeoutError:
+            words = "no answer"
+        except OSError as error:
+            words = error.strerror.lower() if error.strerror else "closed in the TLS handshake"
+        refusals.append(words if address[0] == target.host else f"{words} ({address[0]})")
+    raise Unavailable(f"{target}: {', '.join(refusals)}")
+
+
+async def _connect(
+    wire: Wire, target: Target, trust: ssl.SSLContext | None, family: socket.AddressFamily, address: Any
+) -> None:
+    loop = asyncio.get_running_loop()
+    with contextlib.ExitStack() as undo:
+        connection = socket.socket(family, socket.SOCK_STREAM)
+        undo.callback(connection.close)
+        connection.setblocking(False)  # noqa: FBT003  # as socket has it
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # tcp(7): data that is not confirmed for so long ends the connection, whatever the retransmission timers say.
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(target.silence_s * 1000))
+        await loop.sock_connect(connection, address)
+        await loop.create_connection(
+            lambda: wire,
+            sock=connection,
+            ssl=trust,
+            server_hostname=None if trust is None else target.host,
+        )
+        undo.pop_all()
+
+
+async def _addresses(target: Target) -> list[Any]:
+    def look_up() -> list[Any]:
+        return socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
+
+    try:
+        return await aside(look_up, f"look up {target.host}")
+    except socket.gaierror as error:
+        hint = ": is there a network?" if error.errno == socket.EAI_AGAIN else ""
+        raise Unavailable(
+            f"{target}: no address for this name: {(error.strerror or str(error)).lower()}{hint}"
+        ) from error
+    except (OSError, UnicodeError) as error:
+        raise Unavailable(f"{target}: no address for this name: {error}") from error
+
+
+async def trust_in(ca_file: Path | None) -> ssl.SSLContext:
+    """What certificates are checked against. Raises `Misconfigured` when the file is not one of certificates."""
+
+    def load() -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=ca_file)
+
+    try:
+        context = await aside(load, "load certificates")
+    except ssl.SSLError as error:
+        raise Misconfigured(f"tls.ca_file: {ca_file} holds no certificates in PEM form") from error
+    except OSError as error:
+        raise Misconfigured(f"tls.ca_file: {ca_file}: {(error.strerror or str(error)).lower()}") from error
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+async def aside(work: Callable[[], T], name: str) -> T:
+    """Do it in a thread that nobody waits for once this is cancelled, not even the end of the process."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[T] = loop.create_future()
+
+    def settle(result: T | None, error: Exception | None) -> None:
+        if answer.done():
+            return
+        if error is not None:
+            answer.set_exception(error)
+        else:
+            answer.set_result(result)  # type: ignore[arg-type]  # None only beside an error, or where T allows it
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = work()
+        except Exception as raised:  # noqa: BLE001  # it is raised again where the answer is awaited
+            error = raised
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the process ends
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return await answer
+
+
+# Numbers of X509_verify_cert (OpenSSL, x509_vfy.h).
+_NOT_YET_VALID = 9
+_EXPIRED = 10
+_UNKNOWN_AUTHORITY = {2, 18, 19, 20, 21}
+_OTHER_NAME = {62, 64}
+
+
+def tls_words(error: ssl.SSLError, now: datetime) -> str:
+    """What is wrong between us and the other end, in one line, and what to look at."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        clock = f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC; is it right?"
+        if error.verify_code == _NOT_YET_VALID:
+            return f"its certificate is not valid yet: {clock}"
+        if error.verify_code == _EXPIRED:
+            return f"its certificate has expired: {clock}"
+        if error.verify_code in _UNKNOWN_AUTHORITY:
+            return f"its certificate comes from an authority that is not trusted; set `tls.ca_file` ({error.verify_message})"
+        if error.verify_code in _OTHER_NAME:
+            return f"its certificate is for another name: {error.verify_message.lower().rstrip('.')}"
+        return f"its certificate is not accepted: {error.verify_message}"
+    if error.reason == "WRONG_VERSION_NUMBER":
+        return "it does not speak TLS on this port"
+    return f"TLS failed: {(error.reason or str(error)).lower().replace('_', ' ')}"
