@@ -99,6 +99,10 @@ class Codec:
             problems.append(
                 f"minimum: expected less than the maximum {float(self.maximum):g}, found {float(self.minimum):g}"
             )
+        elif self.scale != 0 and not self.type.floating and not self.raw_within:
+            problems.append(
+                f"minimum: no {self.type.value} with this scale and offset lies within the limits"
+            )
         problems += [
             f"sentinels: {_number(sentinel)} is not a raw value of {self.type.value}"
             for sentinel in self.sentinels
@@ -194,10 +198,11 @@ class Codec:
         arithmetic = self._arithmetic()
         if self.type.floating:
             return self._checked_float(arithmetic)
-        sentinels = frozenset(self._sentinel_raws())
-        least, greatest = self._raw_limits()
-        if not sentinels and least <= self.type.least and greatest >= self.type.greatest:
+        sentinels = self.sentinel_raws
+        within = self.raw_within
+        if not sentinels and within == range(self.type.least, self.type.greatest + 1):
             return arithmetic
+        least, greatest = within.start, within.stop - 1
 
         def convert(raw: Raw) -> Value | Reason:
             if raw in sentinels:
@@ -208,27 +213,25 @@ class Codec:
 
         return convert
 
-    def _sentinel_raws(self) -> list[Raw]:
-        """Give the sentinels as `struct` would unpack them."""
+    @property
+    def sentinel_raws(self) -> frozenset[Raw]:
+        """The sentinels as `struct` unpacks them."""
         if self.type.floating:
-            return [_as_sent(self.type, sentinel) for sentinel in self.sentinels]
-        least = self.type.least
-        return [
-            (int(sentinel) - least) % (1 << self.type.size * REGISTER_BITS) + least
-            for sentinel in self.sentinels
-        ]
+            return frozenset(_as_sent(self.type, sentinel) for sentinel in self.sentinels)
+        least, count = self.type.least, 1 << self.type.size * REGISTER_BITS
+        return frozenset((int(sentinel) - least) % count + least for sentinel in self.sentinels)
 
-    def _raw_limits(self) -> tuple[int, int]:
-        """Turn minimum and maximum into the least and the greatest raw value of an integer type within them."""
+    @property
+    def raw_within(self) -> range:
+        """The raw values of an integer type whose value lies within minimum and maximum."""
         ends = [
             None if limit is None else (limit - self.offset) / self.scale
             for limit in (self.minimum, self.maximum)
         ]
         low, high = ends if self.scale > 0 else reversed(ends)
-        return (
-            self.type.least if low is None else math.ceil(low),
-            self.type.greatest if high is None else math.floor(high),
-        )
+        least = self.type.least if low is None else max(self.type.least, math.ceil(low))
+        greatest = self.type.greatest if high is None else min(self.type.greatest, math.floor(high))
+        return range(least, greatest + 1)
 
     def _arithmetic(self) -> Callable[[Raw], Value] | None:
         """Choose the cheapest exact way to raw * scale + offset, rounded once; `None` when that is raw itself.
@@ -252,7 +255,7 @@ class Codec:
         return lambda raw: (raw * factor + constant) / denominator
 
     def _checked_float(self, arithmetic: Callable[[Raw], Value] | None) -> Callable[[Raw], Value | Reason]:
-        sentinels = frozenset(self._sentinel_raws())
+        sentinels = self.sentinel_raws
         least = -math.inf if self.minimum is None else float(self.minimum)
         greatest = math.inf if self.maximum is None else float(self.maximum)
         isfinite = math.isfinite
@@ -288,12 +291,19 @@ class Codec:
             return self._encode_bit(value)
         if isinstance(value, str):
             raise ValueError(f"expected a number, found {value!r}")  # noqa: TRY004  # a value, not a type, is wrong
-        exact = (Fraction(value) - self.offset) / self.scale
-        raw = float(exact) if self.type.floating else round(exact)
+        try:
+            exact = (Fraction(value) - self.offset) / self.scale
+            raw = float(exact) if self.type.floating else round(exact)
+        except (ValueError, OverflowError):  # not a number, infinite, or larger than any float
+            raise ValueError(f"{value} does not fit into {self.type.value}") from None
+        return self.pack(raw)
+
+    def pack(self, raw: Raw) -> bytes:
+        """Make the register bytes of a raw value. Raises `ValueError` when it does not fit into the type."""
         try:
             packed = struct.pack(f"{self.order.endian}{self.type.code}", raw)
         except (struct.error, OverflowError):
-            raise ValueError(f"{value} does not fit into {self.type.value}") from None
+            raise ValueError(f"{raw} does not fit into {self.type.value}") from None
         return swap(packed) if self.order.swapped else packed
 
     def _encode_bit(self, value: Value | Fraction) -> bytes:
@@ -301,8 +311,7 @@ class Codec:
             raise ValueError(f"expected true or false, found {value!r}")  # noqa: TRY004  # the same
         if self.bit is None:
             return bytes([value])
-        packed = struct.pack(f"{self.order.endian}H", value << self.bit)
-        return swap(packed) if self.order.swapped else packed
+        return self.pack(value << self.bit)
 
 
 _EXACT_IN_A_FLOAT = 10**15

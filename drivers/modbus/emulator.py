@@ -11,9 +11,9 @@ nobody's answers as a gateway does for a device that is silent: 0B. Faults are n
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from fractions import Fraction
 
 import structlog
 from pymodbus.constants import ExcCodes
@@ -24,9 +24,9 @@ from pymodbus.pdu.register_message import ReadHoldingRegistersResponse, ReadInpu
 
 from agent.clock import Clock
 from agent.interfaces import Unavailable
-from agent.sample import Reason, Value, ValueType
+from agent.sample import ValueType
 from drivers.modbus.codec import Codec
-from drivers.modbus.curves import curve
+from drivers.modbus.curves import Value, curve
 from drivers.modbus.registers import Table
 from drivers.modbus.settings import DeviceSettings, LinkSettings
 
@@ -48,12 +48,12 @@ class Image:
     """What one unit id holds, at any time: the points of the devices that are configured with it. Pure."""
 
     def __init__(self, devices: Iterable[DeviceSettings]) -> None:
-        self._points: list[tuple[Codec, Callable[[float], Value]]] = []
+        self._points: list[tuple[Codec, Callable[[float], bytes]]] = []
         self._served: dict[Table, set[int]] = {table: set() for table in Table}
         self._most = dict.fromkeys(Table, 0)
         for device in devices:
             for point, codec in zip(device.selected, device.codecs, strict=True):
-                self._points.append((codec, curve(device.id, point)))
+                self._points.append((codec, _registers(codec, curve(device.id, point))))
             for block in device.blocks:
                 self._served[block.table].update(range(block.address, block.address + block.count))
             for table in Table:
@@ -67,30 +67,34 @@ class Image:
             return ExcCodes.ILLEGAL_ADDRESS
         width = 1 if table.bits else 2
         content = bytearray(width * count)
-        for codec, value_at in self._points:
+        for codec, bytes_at in self._points:
             if codec.table is table and codec.address < address + count and codec.end > address:
-                encoded = _encoded(codec, value_at(time_s))
-                start = (codec.address - address) * width
-                for place, byte in enumerate(encoded, start):
+                for place, byte in enumerate(bytes_at(time_s), (codec.address - address) * width):
                     if 0 <= place < len(content):
                         content[place] |= byte  # bits of one register are points of their own
         return bytes(content)
 
 
-def _encoded(codec: Codec, value: Value) -> bytes:
-    """Encode what the point can show: within its limits and those of its registers, and not a sentinel."""
+def _registers(codec: Codec, value_at: Callable[[float], Value]) -> Callable[[float], bytes]:
+    """Turn a curve into what the point's registers show: the nearest good value, within its limits and no sentinel."""
     if codec.value_type is ValueType.BOOLEAN:
-        return codec.encode(bool(value))
-    exact = Fraction(value)
-    lowest, highest = (None, None) if codec.type.floating else codec.ends
-    for least in (lowest, codec.minimum):
-        exact = exact if least is None else max(exact, least)
-    for greatest in (highest, codec.maximum):
-        exact = exact if greatest is None else min(exact, greatest)
-    encoded = codec.encode(exact)
-    if isinstance(codec.decode(encoded), Reason):
-        encoded = codec.encode(exact + abs(codec.scale))
-    return encoded
+        return lambda time_s: codec.encode(bool(value_at(time_s)))
+    scale, offset = float(codec.scale), float(codec.offset)
+    if codec.type.floating:
+        least = -math.inf if codec.minimum is None else float(codec.minimum)
+        greatest = math.inf if codec.maximum is None else float(codec.maximum)
+        margin = min(greatest - least, 1.0) * 1e-3  # rounding to 32 bits must not step over a limit
+        return lambda time_s: codec.pack(
+            (min(max(value_at(time_s), least + margin), greatest - margin) - offset) / scale
+        )
+    within, sentinels = codec.raw_within, codec.sentinel_raws
+
+    def show(time_s: float) -> bytes:
+        raw = min(max(round((value_at(time_s) - offset) / scale), within.start), within.stop - 1)
+        near = (raw, raw + 1, raw - 1)
+        return codec.pack(next((one for one in near if one in within and one not in sentinels), raw))
+
+    return show
 
 
 class Emulator:

@@ -1,0 +1,150 @@
+"""Settings: what an operator writes, what is refused, and what follows."""
+
+from fractions import Fraction
+
+import msgspec
+import pytest
+
+from agent.sample import Class, ValueType
+from drivers.modbus import DeviceSettings, LinkSettings, owner, points
+from drivers.modbus.plan import BlockLimits
+from drivers.modbus.profile import Defaults, PointSettings, Profile
+from drivers.modbus.registers import Order, Table, Type
+
+
+def point(name, address=0, **given):
+    defaults = {"table": Table.HOLDING, "register_type": Type.INT32}
+    return PointSettings(name=name, address=address, **(defaults | given))
+
+
+def profile(*its_points, **defaults):
+    return Profile(
+        manufacturer="Maker",
+        model="Model",
+        source=("the manual",),
+        verified="not at all",
+        defaults=Defaults(**defaults),
+        points=its_points,
+    )
+
+
+def names(device):
+    return [made.name for made in points(device)]
+
+
+def test_points_come_from_the_profile_then_from_the_device():
+    """In the profile's order; a point written again takes the profile's place, wholly, and new ones follow."""
+    device = DeviceSettings(
+        id="d",
+        profile=profile(point("a", 0, unit="V"), point("b", 2, unit="V")),
+        points=(point("c", 4), point("a", 6)),
+    )
+    assert names(device) == ["a", "b", "c"]
+    assert [codec.address for codec in device.codecs] == [6, 2, 4]
+    assert [made.unit for made in points(device)] == [None, "V", None]
+
+
+def test_only_some_points_can_be_read():
+    """In the order of the profile, not of the list."""
+    device = DeviceSettings(id="d", profile=profile(point("a"), point("b"), point("c")), only=("c", "a"))
+    assert names(device) == ["a", "c"]
+
+
+def test_the_nearest_order_counts():
+    """The point's own, else the device's, else the profile's, else high word first."""
+    its_points = (point("own", order=Order.BADC), point("inherited"))
+    assert [c.order for c in DeviceSettings(id="d", points=its_points).codecs] == [Order.BADC, Order.ABCD]
+    with_profile = DeviceSettings(id="d", profile=profile(*its_points, order=Order.CDAB))
+    assert [c.order for c in with_profile.codecs] == [Order.BADC, Order.CDAB]
+    overridden = DeviceSettings(id="d", profile=profile(*its_points, order=Order.CDAB), order=Order.DCBA)
+    assert [c.order for c in overridden.codecs] == [Order.BADC, Order.DCBA]
+
+
+def test_the_device_s_limits_count_before_the_profile_s():
+    """A gap of 0 written at the device is an answer, not the lack of one."""
+    its_profile = profile(point("a"), gap=6, max_count=60)
+    assert DeviceSettings(id="d", profile=its_profile).limits == BlockLimits(registers=60, gap=6)
+    narrowed = DeviceSettings(id="d", profile=its_profile, gap=0, max_count=2)
+    assert narrowed.limits == BlockLimits(registers=2, gap=0)
+
+
+def test_a_point_tells_the_rest_of_the_agent_what_it_is():
+    """Type from the codec; unit, kind, class and designation as written."""
+    (made,) = points(
+        DeviceSettings(
+            id="d",
+            points=(
+                point(
+                    "energy",
+                    register_type=Type.UINT64,
+                    scale=Fraction("0.01"),
+                    unit="kW.h",
+                    quantity_kind="ActiveEnergy",
+                    class_=Class.BILLING,
+                    designation="QE1",
+                ),
+            ),
+        )
+    )
+    assert (made.name, made.type, made.unit, made.quantity_kind, made.class_, made.designation) == (
+        "energy",
+        ValueType.DECIMAL,
+        "kW.h",
+        "ActiveEnergy",
+        Class.BILLING,
+        "QE1",
+    )
+
+
+def test_a_coil_needs_no_type():
+    """There is only one that it can have."""
+    (made,) = points(DeviceSettings(id="d", points=(PointSettings(name="on", table=Table.COIL, address=1),)))
+    assert made.type is ValueType.BOOLEAN
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ({"id": "d"}, "points: expected a profile or points of its own, found neither"),
+        ({"id": "d", "points": (point("a"), point("a"))}, "points: the name a is given twice"),
+        ({"id": "d", "points": (point("a"),), "only": ("b",)}, "only: there is no point b; expected of a"),
+        (
+            {"id": "d", "points": (point("a"),), "max_count": 1},
+            "max_count: a has 2 registers, more than the 1",
+        ),
+    ],
+)
+def test_a_device_that_cannot_be_read_as_written_is_refused(written, problem):
+    """One sentence, that starts with the setting."""
+    with pytest.raises(ValueError, match=r".") as raised:
+        DeviceSettings(**written)
+    assert str(raised.value).startswith(problem)
+
+
+@pytest.mark.parametrize(
+    ("written", "problem"),
+    [
+        ({"table": "holding", "address": 0}, "type: expected the type of the holding registers"),
+        ({"table": "coil", "address": 0, "type": "int16"}, "type: the coil table holds single bits"),
+        ({"table": "input", "address": 65535, "type": "int32"}, "address: a int32 at 65535 would reach past"),
+    ],
+)
+def test_a_point_that_cannot_be_is_refused_where_it_is_written(written, problem):
+    """The error of a point names its place in the configuration."""
+    with pytest.raises(msgspec.ValidationError) as raised:
+        msgspec.convert({"name": "a"} | written, PointSettings)
+    assert str(raised.value).startswith(problem)
+
+
+def test_a_profile_names_each_point_once():
+    """A name that comes twice is a slip of whoever wrote the profile."""
+    with pytest.raises(ValueError, match="points: the name a is given twice"):
+        profile(point("a"), point("a", 2))
+
+
+def test_only_one_link_may_hold_a_host_and_port():
+    """What the check of the whole configuration compares."""
+    device = DeviceSettings(id="d", points=(point("a"),))
+    assert (
+        owner(LinkSettings(id="l", driver="modbus", host="192.0.2.10", devices=(device,))) == "192.0.2.10:502"
+    )
