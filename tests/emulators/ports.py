@@ -1,0 +1,12 @@
+"""A TCP port on loopback that nobody uses at this moment, for a server that cannot be asked which one it took."""
+
+from __future__ import annotations
+
+import socket
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
