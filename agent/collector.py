@@ -71,8 +71,9 @@ class Collector:
         await self._commit()
 
     def close(self) -> None:
-        """Have `run` commit what is in the queue and return. Called when no source is left: a cancellation instead
-        could fall between the commit and what follows from it.
+        """Have `run` commit what is in the queue and return; called when no source is left.
+
+        A cancellation instead could fall between the commit and what follows from it.
         """
         self._closing = True
         self._something.set()

@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import aclosing
 from datetime import timedelta
-from typing import Any
 
 from agent.clock import Clock
 from agent.health import Health
@@ -45,7 +44,7 @@ class Gatherer:
         self._put = put
         self._progress = progress
         self._shapes: Mapping[str, Shape] = {
-            device.id: Shape(device.id, driver.points(device)) for device in _devices(settings)
+            device.id: Shape(device.id, driver.points(device)) for device in settings.devices
         }
         self._link: Link | None = None
         self._said_ns: int | None = None
@@ -130,10 +129,5 @@ def _allowance(settings: LinkBase) -> timedelta | None:
 
     Three slots of its fastest device, and the five minutes within which even a silent one is probed again.
     """
-    intervals = [device.interval for device in _devices(settings) if hasattr(device, "interval")]
+    intervals = [device.interval for device in settings.devices if hasattr(device, "interval")]
     return 3 * min(intervals) + timedelta(minutes=5) if intervals else None
-
-
-def _devices(settings: Any) -> Any:
-    """The devices of a link, typed by its driver."""
-    return settings.devices

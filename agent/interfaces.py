@@ -61,10 +61,11 @@ class DeviceBase(Settings, frozen=True):
 
 
 class LinkBase(Settings, frozen=True):
-    """What every link has; a driver adds where it leads, and `devices: tuple[DeviceSettings, ...]` of its own type."""
+    """What every link has; a driver adds where it leads, and narrows `devices` to its own type."""
 
     id: Annotated[Id, Unique("link")]
     driver: str
+    devices: tuple[DeviceBase, ...]
 
 
 # --- drivers: samples in ---------------------------------------------------------------------------------------
@@ -110,7 +111,7 @@ class Driver(Protocol):
     """
 
     LinkSettings: type[Any]
-    """A `LinkBase` with a field `devices: tuple[DeviceSettings, ...]`."""
+    """A `LinkBase` whose field `devices` is a `tuple[DeviceSettings, ...]`."""
     DeviceSettings: type[Any]
     """A `DeviceBase`."""
 

@@ -16,7 +16,7 @@ from agent.buffer import Buffer
 from agent.clock import Clock
 from agent.gatherer import Gatherer
 from agent.health import Health
-from agent.interfaces import Unavailable, UplinkBase
+from agent.interfaces import Misconfigured, Unavailable, UplinkBase
 from agent.sample import Reason, Sample
 from agent.supervisor import Condition, State
 
@@ -58,7 +58,7 @@ class Report:
     async def read(self, device: str) -> dict[str, Any]:
         """One fresh sample of this device, read beside its schedule.
 
-        Raises `LookupError` for a device that is not configured, `Unavailable` when its link is not open or nothing
+        Raises `Misconfigured` for a device that is not configured, `Unavailable` when its link is not open or nothing
         came within `READ_LIMIT_S`.
         """
         for gatherer in self.gatherers:
@@ -71,7 +71,7 @@ class Report:
                     raise Unavailable(f"device {device}: no sample within {READ_LIMIT_S:.0f} s") from None
                 return {"device": device, "points": readings(sample, self.clock)}
         known = ", ".join(sorted(device for gatherer in self.gatherers for device in gatherer.devices))
-        raise LookupError(f"device {device}: not in the configuration; expected one of {known}")
+        raise Misconfigured(f"device {device}: not in the configuration; expected one of {known}")
 
     def sentence(self) -> str:
         """The state of things in one line, for `systemctl status`."""

@@ -10,7 +10,7 @@ from collections.abc import Coroutine
 from typing import Any
 
 from agent import log, service
-from agent.cli import common, exits
+from agent.cli import asking, common, exits
 from agent.document import Problems
 
 NAME = "run"
@@ -20,7 +20,7 @@ HELP = "poll, store and forward until told to stop (what the service does)"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where the configuration is, and where questions are answered."""
     common.add_config(parser)
-    common.add_socket(parser)
+    asking.add_socket(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -51,7 +51,7 @@ async def _until_told_to_stop(work: Coroutine[Any, Any, None]) -> None:
 
 
 def _loop() -> asyncio.Runner:
-    """uvloop where it is installed: half the processor time for small messages; not needed by anything."""
+    """Take uvloop where it is installed: half the processor time for small messages; not needed by anything."""
     try:
         import uvloop  # noqa: PLC0415  # optional
     except ImportError:

@@ -20,7 +20,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which configuration, and which of its links."""
     common.add_config(parser)
     parser.add_argument(
-        "--link", action="append", default=[], metavar="ID", help="only this link (may be given several times)"
+        "--link",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="only this link (may be given several times)",
     )
 
 

@@ -6,7 +6,8 @@ import argparse
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from agent.cli import common, exits
+from agent import control
+from agent.cli import asking, exits
 from agent.cli.table import ago, bytes_text, table
 
 NAME = "status"
@@ -15,16 +16,17 @@ HELP = "show what works right now: store, uplinks, links, devices and their last
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Whom to ask, and how to print."""
-    common.add_socket(parser)
-    common.add_json(parser)
+    asking.add_socket(parser)
+    asking.add_json(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Ask the running agent; 69 when there is none."""
-    answer = common.ask(arguments, "status")
-    if answer is None:
-        return exits.UNAVAILABLE
-    common.show(arguments, answer, "\n".join(lines(answer)))
+    try:
+        answer = control.ask(arguments.socket, "status")
+    except control.NotAnswered as error:
+        return asking.not_answered(error)
+    asking.show(arguments, answer, "\n".join(lines(answer)))
     return exits.FINE
 
 
@@ -38,7 +40,14 @@ def lines(status: Mapping[str, Any]) -> Iterator[str]:
     yield table(
         ("UPLINK", "STATE", "FOR", "LIVE WAITING", "BACKLOG WAITING", "ERROR"),
         [
-            (u["id"], u["state"], ago(u["for_s"]), u["waiting"]["live"], u["waiting"]["backlog"], u["error"] or "")
+            (
+                u["id"],
+                u["state"],
+                ago(u["for_s"]),
+                u["waiting"]["live"],
+                u["waiting"]["backlog"],
+                u["error"] or "",
+            )
             for u in status["uplinks"]
         ],
     )
