@@ -224,6 +224,10 @@ class Conversation:
             self._filled = 0
         return 0
 
+    def suspects(self, unit: int) -> bool:
+        """Whether an answer of this unit may still be under way: the next is asked for to find out, not to be believed."""
+        return unit in self._unanswered
+
     def fenced(self, asked: Question) -> bool:
         """Whether an answer that is still under way would pass for the answer to this question."""
         return self._unanswered.get(asked.unit) == asked.size

@@ -1,0 +1,126 @@
+"""A connection that is there whenever something is asked.
+
+One that the peer closed while nothing was outstanding is opened again at the next question; so is one that was dropped
+because of what came on it. If it ends while an answer is outstanding, the question is asked once more on a new one,
+for the peer may have closed before it came (HTTP clients do the same: RFC 9112, 9.5). If that one ends too, or cannot
+be had, the line is lost. So a peer that closes after every answer is polled, one that only opens and closes is not.
+"""
+
+from __future__ import annotations
+
+import os
+from asyncio import sleep
+from collections.abc import Callable
+
+import structlog
+
+from agent.interfaces import Unavailable
+from drivers.modbus.connection import Connection, Lost
+from drivers.modbus.settings import LinkSettings
+from drivers.modbus.transaction import Answer, Conversation, Question, Unfit
+
+log = structlog.get_logger()
+
+
+class Line:
+    """Asks one question at a time, over as many connections as it takes. Every method may raise `Unavailable`."""
+
+    def __init__(
+        self,
+        settings: LinkSettings,
+        conversation: Conversation,
+        now_ns: Callable[[], int],
+        broke: Callable[[], None],
+    ) -> None:
+        """`broke` is called when the connection ends in an error while nothing is outstanding; see `check`."""
+        self._settings = settings
+        self._conversation = conversation
+        self._now_ns = now_ns
+        self._broke = broke
+        self._connection: Connection | None = None
+        self._said_drop = False
+        self._said_without_ids = False
+        self.reconnects = 0
+
+    async def connect(self) -> Connection:
+        """Open a connection, in place of the one there was."""
+        settings = self._settings
+        try:
+            self._connection = await Connection.open(
+                settings.host,
+                settings.port,
+                conversation=self._conversation,
+                now_ns=self._now_ns,
+                broke=self._broke,
+                limit_s=settings.timeout.total_seconds(),
+            )
+        except OSError as error:
+            raise self._unavailable(_words(error)) from error
+        return self._connection
+
+    def check(self) -> None:
+        """Raise `Unavailable` if the connection ended in an error."""
+        if self._connection is not None and self._connection.failed:
+            raise self._unavailable(self._connection.ended)
+
+    async def ask(self, question: Question, limit_s: float) -> Answer | None:
+        """Ask as soon as the line is free; the answer, or `None` if none came within the limit."""
+        again = False
+        while True:
+            connection = await self._ready()
+            if self._conversation.fenced(
+                question
+            ):  # it was asked before, and whether it was heard nobody knows
+                return Unfit("lost", "the connection was closed before the answer came")
+            try:
+                answer = await connection.ask(question, limit_s)
+            except Lost as lost:
+                if again or not connection.proven:
+                    raise self._unavailable(str(lost)) from lost
+                again = True
+            else:
+                if self._conversation.echoes is False and not self._said_without_ids:
+                    self._say_without_ids()
+                return answer
+
+    def drop(self, why: str) -> None:
+        """Hang up; the next question opens a new connection."""
+        (log.debug if self._said_drop else log.warning)("link.dropped", link=self._settings.id, error=why)
+        self._said_drop = True
+        if self._connection is not None:
+            self._connection.close(why)
+
+    def close(self) -> None:
+        """Hang up for good."""
+        if self._connection is not None:
+            self._connection.close("closed by us")
+
+    async def _ready(self) -> Connection:
+        """Wait until the line is free and a connection is there."""
+        while wait_ns := self._conversation.wait_ns(self._now_ns()):  # noqa: ASYNC110  time is all it waits for
+            await sleep(wait_ns / 1e9)
+        self.check()
+        if broken := self._conversation.broken:
+            self.drop(broken)
+        if self._connection is not None and not self._connection.ended:
+            return self._connection
+        self.reconnects += 1
+        return await self.connect()
+
+    def _say_without_ids(self) -> None:
+        self._said_without_ids = True
+        log.warning(
+            "link.without_ids",
+            link=self._settings.id,
+            error="the peer answers with transaction id 0: after every time-out the line has to stay quiet",
+        )
+
+    def _unavailable(self, why: str) -> Unavailable:
+        settings = self._settings
+        return Unavailable(f"link {settings.id}: {settings.host}:{settings.port}: {why}")
+
+
+def _words(error: OSError) -> str:
+    if isinstance(error, TimeoutError) and error.errno is None:
+        return "no connection in time"
+    return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
