@@ -10,9 +10,17 @@ link is opened or emulated, as reading the configuration does not need it.
 from contextlib import AbstractAsyncContextManager
 
 from agent.clock import Clock
+from agent.interfaces import Context, Link
 from drivers.modbus.settings import DeviceSettings, LinkSettings, owner, points
 
-__all__ = ["DeviceSettings", "LinkSettings", "emulate", "owner", "points"]
+__all__ = ["DeviceSettings", "LinkSettings", "emulate", "open", "owner", "points"]
+
+
+def open(link: LinkSettings, context: Context) -> AbstractAsyncContextManager[Link]:  # noqa: A001  # the seam's name
+    """Open a link; see `agent.interfaces.Driver`."""
+    from drivers.modbus.link import open_link  # noqa: PLC0415  # pymodbus costs 50 ms
+
+    return open_link(link, context)
 
 
 def emulate(link: LinkSettings, clock: Clock) -> AbstractAsyncContextManager[str]:
