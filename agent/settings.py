@@ -3,33 +3,32 @@
 Each section's settings stand beside the code that they set; here they are put together. `document` finds every
 mistake that can be seen in one place; here are those that can be seen only between places: two links to one address,
 a point named twice, a filter that nothing passes. A plug-in may add what it knows itself, by two optional functions
-of its module, both pure:
+of its module:
 
-- `owner(link) -> str | None`: what only one link may hold, such as `host:port` or a serial port;
+- `owner(settings) -> str | None`: what only one link, or one uplink, may hold, such as `host:port` or a serial port;
 - `problems(settings) -> Iterable[tuple[path, message]]`: what is wrong with them; the path leads from the settings to
   the value, such as `("devices", 0, "interval")`, and the message starts with the value's name.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import Annotated
 
 import msgspec
 
 from agent import document
 from agent.buffer.settings import BufferSettings
-from agent.document import Mark, Places, Plug, Problem, Problems
+from agent.document import Mark, Places, Plug, Problem, Problems, meant
 from agent.fields import Id, Place, Plugged, Secret
 from agent.interfaces import Driver, LinkBase, Misconfigured, Settings, UplinkBase
 from agent.log import LogSettings
-from agent.sample import Point, Shape
+from agent.sample import Shape
 from agent.secrets import Secrets
-
-PlacePath: TypeAlias = tuple[str | int, ...]
 
 
 class GatewaySettings(Settings, frozen=True):
@@ -80,8 +79,9 @@ class Configuration:
 
     root: Root
     warnings: tuple[Problem, ...]
+    devices: int
     points: int
-    """How many there are, over all devices."""
+    """How many there are, over all links."""
 
 
 def load(path: Path) -> Root:
@@ -95,15 +95,14 @@ def read(path: Path, *, secrets: bool = False) -> Configuration:
     found = document.read(Root, path, kept.look_up)
     problems = [*found.problems]
     warnings = [*found.warnings]
-    points = 0
+    links: list[_Link] = []
     if found.places is not None:
         links = [_Link(plug, found.places) for plug in found.plugs if plug.group == "drivers"]
-        problems += _owners(links)
-        for link in links:
-            problems += link.problems()
-        points = sum(len(link.points(device)) for link in links for device in link.devices)
         for plug in found.plugs:
             problems += _own_problems(plug, found.places)
+        for link in links:
+            problems += link.problems()
+        problems += _owners(found.plugs, found.places)
         if found.settings is not None:
             warnings += _idle(found.settings, links, found.places)
     if secrets:
@@ -111,54 +110,49 @@ def read(path: Path, *, secrets: bool = False) -> Configuration:
         warnings += _exposed(found.secrets, kept)
     if problems or found.settings is None:
         raise Problems(problems)
-    return Configuration(root=found.settings, warnings=document.in_order(warnings), points=points)
+    return Configuration(
+        root=found.settings,
+        warnings=document.in_order(warnings),
+        devices=sum(len(link.shapes) for link in links),
+        points=sum(len(shape.points) for link in links for shape in link.shapes),
+    )
 
 
 class _Link:
-    """A link whose settings are sound, with what is needed to say more about it."""
+    """A link whose settings are sound, with the points of its devices."""
 
     def __init__(self, plug: Plug, places: Places) -> None:
-        self.settings: Any = plug.settings
-        self.devices: tuple[Any, ...] = plug.settings.devices
-        self.module = plug.module
-        self._driver: Driver = plug.module  # type: ignore[assignment]  # a module serves as the protocol
+        driver: Driver = plug.module
+        self.shapes = tuple(Shape(device.id, driver.points(device)) for device in plug.settings.devices)
         self._node = plug.node
         self._places = places
 
-    def mark(self, *path: str | int) -> Mark:
-        """Where something of this link stands."""
-        return self._places.mark(*path, within=self._node)
-
-    def points(self, device: Any) -> tuple[Point, ...]:
-        """The points of a device of this link."""
-        return self._driver.points(device)
-
     def problems(self) -> Iterator[Problem]:
         """Devices without points, and points of one name."""
-        for index, device in enumerate(self.devices):
-            points = self.points(device)
-            if not points:
-                yield Problem(self.mark("devices", index), f"device {device.id}: expected points, found none")
-            names = [point.name for point in points]
-            for name in sorted({name for name in names if names.count(name) > 1}):
-                yield Problem(
-                    self.mark("devices", index),
-                    f"device {device.id}: expected one point {name}, found {names.count(name)}",
-                )
+        for index, shape in enumerate(self.shapes):
+            mark = self._places.mark("devices", index, within=self._node)
+            if not shape.points:
+                yield Problem(mark, f"device {shape.device}: expected points; found none")
+            counts = Counter(point.name for point in shape.points)
+            for name, count in counts.items():
+                if count > 1:
+                    yield Problem(mark, f"device {shape.device}: expected one point {name}; found {count}")
 
 
-def _owners(links: Iterable[_Link]) -> Iterator[Problem]:
-    first: dict[str, _Link] = {}
-    for link in links:
-        owner = getattr(link.module, "owner", lambda _: None)(link.settings)
+def _owners(plugs: Iterable[Plug], places: Places) -> Iterator[Problem]:
+    """Two links, or two uplinks, that lead to the same end and would disturb each other there."""
+    first: dict[tuple[str, str], Plug] = {}
+    for plug in plugs:
+        owner = getattr(plug.module, "owner", lambda _: None)(plug.settings)
         if owner is None:
             continue
-        other = first.setdefault(owner, link)
-        if other is not link:
+        other = first.setdefault((plug.group, owner), plug)
+        if other is not plug:
+            noun = {"drivers": "link", "uplinks": "uplink"}[plug.group]
             yield Problem(
-                link.mark("id"),
-                f"link {link.settings.id}: expected {owner} for itself, found it in the link {other.settings.id} at "
-                f"{other.mark('id')} too: put the devices of both under one link",
+                places.mark("id", within=plug.node),
+                f"{noun} {plug.settings.id}: expected {owner} for itself alone; found the {noun} {other.settings.id} "
+                f"there too, at {places.mark('id', within=other.node)}",
             )
 
 
@@ -170,26 +164,28 @@ def _own_problems(plug: Plug, places: Places) -> Iterator[Problem]:
 
 def _idle(root: Root, links: Iterable[_Link], places: Places) -> Iterator[Problem]:
     """Filters through which nothing passes: as a whole, or because of one pattern."""
-    shapes = [Shape(device.id, link.points(device)) for link in links for device in link.devices]
+    shapes = [shape for link in links for shape in link.shapes]
+    names = {
+        "devices": {shape.device for shape in shapes},
+        "points": {point.name for shape in shapes for point in shape.points},
+    }
     for index, uplink in enumerate(root.uplinks):
         here = ("uplinks", index, "filter")
-        idle = False
-        names = {
-            "devices": {shape.device for shape in shapes},
-            "points": {point.name for shape in shapes for point in shape.points},
-        }
-        for key, known in names.items():
-            for number, pattern in enumerate(getattr(uplink.filter, key)):
-                if not any(fnmatchcase(name, pattern) for name in known):
-                    idle = True
-                    yield Problem(
-                        places.mark(*here, key, number),
-                        f"{key}: {pattern} matches none of the {key[:-1]} names",
-                    )
+        idle = [
+            (key, number, pattern)
+            for key, known in names.items()
+            for number, pattern in enumerate(getattr(uplink.filter, key))
+            if not any(fnmatchcase(name, pattern) for name in known)
+        ]
+        for key, number, pattern in idle:
+            guess = meant(pattern, names[key])
+            yield Problem(
+                places.mark(*here, key, number), f"{key}: {pattern} is the name of no {key[:-1]}{guess}"
+            )
         if shapes and not idle and all(uplink.filter.cells(shape) == () for shape in shapes):
             yield Problem(
                 places.mark(*here),
-                f"filter: nothing passes it, so the uplink {uplink.id} has nothing to send",
+                f"filter: no point passes it, so the uplink {uplink.id} has nothing to send",
             )
 
 

@@ -108,7 +108,7 @@ _TERM = re.compile(
 def check(text: str) -> str | None:
     """Look at a unit: `None` when it is known, a doubt when it is not; raises `ValueError` naming the code that is meant."""
     if code := WRONG.get(text):
-        raise ValueError(f"expected a UCUM code, found {text}: write {_quoted(code)}")
+        raise ValueError(f"expected a UCUM code; found {text}: write {_quoted(code)}")
     if is_code(text):
         return None
     guess = _closest(text)

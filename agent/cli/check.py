@@ -2,7 +2,8 @@
 
 Each problem is one line, `file:line:column: what was expected, what was found`, with a guess at what was meant.
 Secrets are looked up too, as the one who runs this: as root, or with --no-secrets where they are not at hand.
-Nothing is opened: no link, no store, no network."""
+Nothing is opened: no link, no store, no network.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     root = configuration.root
     counts = {
         "links": len(root.links),
-        "devices": sum(len(link.devices) for link in root.links),  # type: ignore[attr-defined]  # every driver's has them
+        "devices": configuration.devices,
         "points": configuration.points,
         "uplinks": len(root.uplinks),
     }

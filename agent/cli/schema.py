@@ -2,7 +2,8 @@
 
 It has the plug-ins that are installed here. An editor that speaks the YAML language server's protocol takes it from
 the first line of a configuration (`# yaml-language-server: $schema=schema.json`), and has to be told the two tags:
-yaml.customTags: ["!secret scalar", "!include scalar"]."""
+yaml.customTags: ["!secret scalar", "!include scalar"].
+"""
 
 from __future__ import annotations
 

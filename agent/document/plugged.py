@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent import plugins
-from agent.document.problem import listed, meant, shown
+from agent.document.nodes import MappingNode, Node, ScalarNode, entry, mark_of
+from agent.document.problem import closest, listed, meant, one_of, shown
 from agent.document.section import INCLUDED, Section
-from agent.document.source import MappingNode, Node, ScalarNode, mark_of
+from agent.document.source import ABSENT
 from agent.document.walk import WRONG, Json, Kind, Plug, Walk, is_nothing
 from agent.fields import Filed, Plugged
 
@@ -28,42 +29,47 @@ class PluginSettings:
     plugged: Plugged
     section_of: Callable[[type[Any]], Section]
 
+    secret = False
+
     @property
     def expected(self) -> str:
         """A section, and which key must be in it."""
-        return f"a section with the key {self.plugged.key} (one of {listed(self._names())})"
+        return f"a section with the key {self.plugged.key} ({one_of(self._names())})"
 
     def read(self, node: Node, walk: Walk, name: str) -> Any:
         """Find the module that is named, and read its settings."""
-        group, key = self.plugged.group, self.plugged.key
-        chosen: Node | None = None
-        if type(node) is MappingNode:
-            chosen = next((value for each, value in node.value if each.value == key), None)
-            if chosen is None:
-                near = meant(key, [each.value for each, _ in node.value if isinstance(each.value, str)])
-                words = near and f"{near[: -len('?')].replace('did you mean', 'found')} instead"
-                return walk.problem(
-                    node,
-                    f"{key}: missing from this {self._noun}: expected one of {listed(self._names())}{words}",
-                )
-        elif type(node) is ScalarNode and not is_nothing(node):
-            chosen = node
-            node = MappingNode(
-                "", [(ScalarNode("", key, node.start_mark, node.end_mark), node)], node.start_mark
+        key = self.plugged.key
+        if type(node) is ScalarNode and not node.tag and not is_nothing(node):
+            return self._settings(node, entry(key, node), walk, name)
+        if type(node) is not MappingNode:
+            return walk.unexpected(self, node, name)
+        chosen = next((value for each, value in node.value if each.value == key), None)
+        if chosen is None:
+            near = closest(key, [each.value for each, _ in node.value if isinstance(each.value, str)])
+            words = f"; is it what {near} stands for?" if near else ""
+            return walk.problem(
+                node, f"{key}: missing from this {self._noun}: expected {one_of(self._names())}{words}"
             )
-        if not isinstance(chosen, ScalarNode) or chosen.tag or is_nothing(chosen):
-            return walk.problem(chosen or node, f"{name}: expected {self.expected}, found something else")
+        if chosen.tag == ABSENT:
+            return WRONG
+        if not isinstance(chosen, ScalarNode) or chosen.tag:
+            return walk.problem(chosen, f"{key}: expected {one_of(self._names())}; found something else")
+        return self._settings(chosen, node, walk, key)
+
+    def _settings(self, chosen: ScalarNode, node: Node, walk: Walk, name: str) -> Any:
+        group = self.plugged.group
         try:
             module = plugins.find(group, chosen.value)
+            section = self.section_of(plugins.settings_type(group, chosen.value))
+            section.fields  # noqa: B018  raises for a type that cannot be a setting
         except LookupError:
             names = self._names()
+            hint = meant(chosen.value, names)
             return walk.problem(
-                chosen,
-                f"{key}: expected one of {listed(names)}, found {shown(chosen.value)}{meant(chosen.value, names)}",
+                chosen, f"{name}: expected {one_of(names)}; found {shown(chosen.value)}{hint}"
             )
-        except ImportError as error:
-            return walk.problem(chosen, f"{key}: {error}")
-        section = self.section_of(plugins.settings_type(group, chosen.value))
+        except (ImportError, TypeError) as error:
+            return walk.problem(chosen, f"{name}: expected a plug-in that works; {error}")
         settings = section.read(node, walk, name)
         if settings is not WRONG:
             walk.plugs.append(Plug(group, chosen.value, module, settings, node))
@@ -103,6 +109,8 @@ class FiledSettings:
     filed: Filed
     kind: Kind
 
+    secret = False
+
     @property
     def expected(self) -> str:
         """A name, or the thing itself."""
@@ -120,7 +128,7 @@ class FiledSettings:
             return walk.problem(
                 node,
                 f"{name}: expected the name of a file beside this one or of one that comes with the agent, "
-                f"without .yaml, found {shown(node.value)}{words}",
+                f"without .yaml; found {shown(node.value)}{words}",
             )
         cached = walk.filed.get((path, id(self.kind)))
         if cached is None:

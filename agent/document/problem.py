@@ -65,12 +65,27 @@ def listed(words: Iterable[str], most: int = 20) -> str:
     return ", ".join(known[:most]) + more
 
 
-def meant(text: str, known: Iterable[str]) -> str:
-    """Guess which of the known names was meant: `: did you mean port?`, or nothing when none is near."""
+def one_of(words: Iterable[str]) -> str:
+    """Write the names that would have been right, as what is expected."""
+    known = list(words)
+    return f"one of {listed(known)}" if len(known) > 1 else listed(known) or "nothing, for there is none"
+
+
+def closest(text: str, known: Iterable[str]) -> str | None:
+    """The known name that a text resembles most, if it resembles one."""
     import difflib  # noqa: PLC0415  only a mistake needs it
 
-    by_fold = {name.casefold().replace("_", "-"): name for name in known}
+    by_fold = {_fold(name): name for name in known}
+    near = difflib.get_close_matches(_fold(text), by_fold, 1, 0.6)
+    return by_fold[near[0]] if near else None
+
+
+def meant(text: str, known: Iterable[str]) -> str:
+    """Guess which of the known names was meant: `: did you mean port?`, or nothing when none is near."""
+    near = closest(text, known)
+    return f": did you mean {near}?" if near else ""
+
+
+def _fold(name: str) -> str:
     # Longer texts are no misspelt names, and comparing them takes long.
-    fold = text[:SHOWN].casefold().replace("_", "-")
-    near = difflib.get_close_matches(fold, by_fold, 1, 0.6)
-    return f": did you mean {by_fold[near[0]]}?" if near else ""
+    return name[:SHOWN].casefold().replace("_", "-")

@@ -7,7 +7,6 @@ where a boolean is wanted.
 
 from __future__ import annotations
 
-import enum
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,8 +17,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from agent import fields
-from agent.document.problem import meant, shown
-from agent.document.source import SECRET, Node, ScalarNode, mark_of
+from agent.document.nodes import Node, ScalarNode, SequenceNode, mark_of
+from agent.document.problem import meant, one_of
+from agent.document.source import SECRET
 from agent.document.walk import Json, Walk, found, is_nothing
 from agent.secrets import NAME as SECRET_NAME
 
@@ -41,7 +41,7 @@ def boolean(text: str) -> bool:
     try:
         return BOOLEANS[text]
     except KeyError:
-        raise ValueError(meant(text, ("true", "false", "yes", "no", "on", "off"))[2:]) from None
+        raise ValueError(meant(text, filter(str.islower, BOOLEANS))[2:]) from None
 
 
 def whole(text: str) -> int:
@@ -89,11 +89,11 @@ def fraction(text: str) -> Fraction:
 
 
 _DURATION_WORDS: Final = {
-    "": "s", "sec": "s", "secs": "s", "second": "s", "seconds": "s", "msec": "ms", "m": "min", "mins": "min",
+    "sec": "s", "secs": "s", "second": "s", "seconds": "s", "msec": "ms", "m": "min", "mins": "min",
     "minute": "min", "minutes": "min", "hr": "h", "hour": "h", "hours": "h", "day": "d", "days": "d",
 }  # fmt: skip
 _SIZE_WORDS: Final = {
-    "": "MiB", "b": "B", "k": "KiB", "kb": "KiB", "kib": "KiB", "m": "MiB", "mb": "MiB", "mib": "MiB",
+    "b": "B", "k": "KiB", "kb": "KiB", "kib": "KiB", "m": "MiB", "mb": "MiB", "mib": "MiB",
     "g": "GiB", "gb": "GiB", "gib": "GiB",
 }  # fmt: skip
 
@@ -103,7 +103,7 @@ def duration(text: str) -> timedelta:
     try:
         return fields.duration(text)
     except ValueError:
-        raise ValueError(_with_unit(text, _DURATION_WORDS, fields.duration)) from None
+        raise ValueError(_with_unit(text, "ms, s, min, h or d", _DURATION_WORDS, fields.duration)) from None
 
 
 def size(text: str) -> fields.Size:
@@ -111,13 +111,16 @@ def size(text: str) -> fields.Size:
     try:
         return fields.size(text)
     except ValueError:
-        raise ValueError(_with_unit(text, _SIZE_WORDS, fields.size)) from None
+        raise ValueError(_with_unit(text, "B, KiB, MiB or GiB", _SIZE_WORDS, fields.size)) from None
 
 
-def _with_unit(text: str, units: Mapping[str, str], read: Callable[[str], Any]) -> str:
+def _with_unit(text: str, known: str, words: Mapping[str, str], read: Callable[[str], Any]) -> str:
     match = re.fullmatch(r"([0-9.]{1,30})\s*([A-Za-z]*)", text)
-    unit = units.get(match[2].lower()) if match else None
-    return _guess(f"{match[1]}{unit}", read) if match and unit else ""
+    if match is None:
+        return ""
+    if not match[2]:
+        return f"it needs its unit: {known}"
+    return _guess(f"{match[1]}{words.get(match[2].lower(), '')}", read)
 
 
 def _guess(text: str, read: Callable[[str], Any]) -> str:
@@ -126,10 +129,6 @@ def _guess(text: str, read: Callable[[str], Any]) -> str:
     except ValueError:
         return ""
     return f"did you mean {text}?"
-
-
-def _no_check(_value: Any) -> str | None:
-    return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +143,8 @@ class Scalar:
     """Whether a value is one of those that are allowed here."""
     write: Callable[[Any], Any] = str
     """The opposite of `parse`, as JSON."""
+
+    secret = False
 
     def read(self, node: Node, walk: Walk, name: str) -> Any:
         """Read a value from its text."""
@@ -177,11 +178,14 @@ class Text:
     check: Callable[[str], str | None] | None = None
     unique_of: str | None = None
     shape: Json = field(default_factory=dict)
+    """What its JSON schema has beside the type."""
+
+    secret = False
 
     def read(self, node: Node, walk: Walk, name: str) -> Any:
         """Take the text, if it is one that may stand here."""
         if type(node) is not ScalarNode or node.tag:
-            return walk.unexpected(self, node, name, _quotes(node))
+            return walk.unexpected(self, node, name, self._hint(node))
         text = node.value
         if not text and node.style is None:
             return walk.unexpected(self, node, name)
@@ -204,6 +208,15 @@ class Text:
             walk.unique(self.unique_of, text, node, name)
         return text
 
+    def _hint(self, node: Node) -> str:
+        if node.tag == SECRET:
+            return ": what this is need not be secret"
+        if self.check is not None and type(node) is SequenceNode and node.flow_style and len(node.value) == 1:
+            # `unit: [ppm]` is a list in YAML.
+            inner = node.value[0]
+            return f': did you mean "[{inner.value}]", in quotes?' if type(inner) is ScalarNode else ""
+        return ""
+
     def schema(self, definitions: Json) -> Json:  # noqa: ARG002  a word defines nothing
         """An editor takes `1234` for a number and `on` for a boolean; here they are texts, so it must allow them."""
         return {"type": ["string", "number", "boolean"], **self.shape}
@@ -213,27 +226,18 @@ class Text:
         return value
 
 
-def _quotes(node: Node) -> str:
-    """`unit: [ppm]` is a list in YAML: the guess that quotes were meant."""
-    if node.tag:
-        return ": no secret is needed here" if node.tag == SECRET else ""
-    if type(node) is not ScalarNode and getattr(node, "flow_style", False) and len(node.value) == 1:
-        inner = node.value[0]
-        if type(inner) is ScalarNode:
-            return f': did you mean "[{shown(inner.value)[1:-1]}]", in quotes?'
-    return ""
-
-
 @dataclass(frozen=True, slots=True)
 class Choice:
     """One of some words: an enumeration or a `Literal`."""
 
     words: Mapping[str, Any]
 
+    secret = False
+
     @property
     def expected(self) -> str:
         """All of them."""
-        return f"one of {', '.join(self.words)}" if len(self.words) > 1 else next(iter(self.words))
+        return one_of(self.words)
 
     def read(self, node: Node, walk: Walk, name: str) -> Any:
         """Find the word."""
@@ -267,11 +271,6 @@ def _as_read_by_editors(word: str) -> list[Any]:
         return []
 
 
-def choice_of(type_: type[enum.Enum]) -> Choice:
-    """An enumeration, by the values of its members."""
-    return Choice({str(member.value): member for member in type_})
-
-
 @dataclass(frozen=True, slots=True)
 class SecretName:
     """A secret by reference. What stands here in its place is never shown: it may be the secret."""
@@ -284,11 +283,11 @@ class SecretName:
         if not (isinstance(node, ScalarNode) and node.tag == SECRET):
             kept = ": a secret is not written here, but kept as a systemd credential or in a file of its own"
             shows = found(node) if is_nothing(node) else "something else"
-            return walk.problem(node, f"{name}: expected {self.expected}, found {shows}{kept}")
+            return walk.problem(node, f"{name}: expected {self.expected}; found {shows}{kept}")
         if not SECRET_NAME.fullmatch(node.value):
             return walk.problem(
                 node,
-                f"{name}: expected the name of a secret of letters, digits, `_`, `-` and `.`, found another text",
+                f"{name}: expected the name of a secret of letters, digits, `_`, `-` and `.`; found another text",
             )
         secret = fields.Secret(node.value, walk.look_up)
         walk.secrets.append((mark_of(node), secret))
@@ -308,6 +307,7 @@ class File:
     """A path; one that is not absolute begins at the folder of the file that it is written in."""
 
     expected = "the path of a file or folder"
+    secret = False
 
     def read(self, node: Node, walk: Walk, name: str) -> Any:
         """Take the path. Whether something is there is seen by whoever opens it."""

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from agent.document.problem import SHOWN, listed, meant, shown
-from agent.document.source import MappingNode, Node, ScalarNode, SequenceNode, mark_of
+from agent.document.nodes import MappingNode, Node, ScalarNode, SequenceNode, mark_of
+from agent.document.problem import SHOWN, meant, one_of, shown
 from agent.document.walk import WRONG, Json, Kind, Walk, is_nothing
 
 INCLUDED: Final = "included"
@@ -37,6 +37,8 @@ class Field:
 
 class Section:
     """A section of keys, read into the type that declares them."""
+
+    secret = False
 
     def __init__(
         self, type_: type[Any], noun: str, title: str, summary: str, fields: Callable[[], list[Field]]
@@ -93,7 +95,7 @@ class Section:
 
     def _unknown(self, node: Node, walk: Walk, given: Mapping[str, Node]) -> None:
         if type(node) is not ScalarNode or node.tag:
-            walk.problem(node, f"{self.noun}: expected a word as the key, found something else")
+            walk.problem(node, f"{self.noun}: expected a word as the key; found something else")
             return
         if node.value == "<<":
             walk.problem(
@@ -104,7 +106,9 @@ class Section:
         key = re.match(r"[\w.-]*", node.value)[0][:SHOWN]  # type: ignore[index]  # it matches nothing at least
         rest = "..." if len(key) < len(node.value) else ""
         hint = meant(key, [each for each in self.fields if each not in given] or self.fields)
-        known = "" if hint else f": expected one of {listed(self.fields)}"
+        known = "" if hint else f": expected {one_of(self.fields)}"
+        if key.isdigit():
+            known = ": a decimal comma? Numbers have a point: 0.1"
         walk.problem(node, f"{key}{rest}: unknown key in this {self.noun}{hint}{known}")
 
     def _made(self, values: dict[str, Any], node: Node, walk: Walk, name: str) -> Any:
@@ -163,6 +167,8 @@ class List:
     least: int = 0
     greatest: int | None = None
 
+    secret = False
+
     @property
     def expected(self) -> str:
         """A list, and how long."""
@@ -178,7 +184,7 @@ class List:
             for each in node.value
         ]
         if not _fits(len(node.value), self.least, self.greatest):
-            return walk.problem(node, f"{name}: expected {self.expected}, found {len(node.value)}")
+            return walk.problem(node, f"{name}: expected {self.expected}; found {len(node.value)}")
         return WRONG if WRONG in values else self.make(values)
 
     def schema(self, definitions: Json) -> Json:
@@ -201,6 +207,8 @@ class Table:
     entry: Kind
     least: int = 0
     greatest: int | None = None
+
+    secret = False
 
     @property
     def expected(self) -> str:
@@ -231,7 +239,7 @@ class Table:
             else:
                 values[key] = value
         if not _fits(len(node.value), self.least, self.greatest):
-            return walk.problem(node, f"{name}: expected {self.expected}, found {len(node.value)}")
+            return walk.problem(node, f"{name}: expected {self.expected}; found {len(node.value)}")
         return values if sound else WRONG
 
     def schema(self, definitions: Json) -> Json:
@@ -257,7 +265,7 @@ class OrNothing:
     @property
     def secret(self) -> bool:
         """Whether a secret belongs here."""
-        return getattr(self.kind, "secret", False)
+        return self.kind.secret
 
     def read(self, node: Node, walk: Walk, name: str) -> Any:
         """Read nothing, or else the value."""
@@ -295,7 +303,7 @@ class Either:
     @property
     def secret(self) -> bool:
         """Whether a secret belongs here."""
-        return any(getattr(kind, "secret", False) for kind in self.kinds)
+        return any(kind.secret for kind in self.kinds)
 
     def read(self, node: Node, walk: Walk, name: str) -> Any:
         """Read by the shape of what is there."""
@@ -314,7 +322,7 @@ class Either:
                 return value
             del walk.problems[problems:], walk.warnings[warnings:]
         if self.secret:
-            return walk.problem(node, f"{name}: expected {self.expected}, found something else")
+            return walk.problem(node, f"{name}: expected {self.expected}; found something else")
         return walk.unexpected(self, node, name)
 
     def schema(self, definitions: Json) -> Json:
@@ -336,7 +344,7 @@ def _no(kind: Kind, node: Node, walk: Walk, name: str) -> Any:
     if type(node) is not ScalarNode:
         return walk.unexpected(kind, node, name)
     hint = ": begin each entry with `- `, or write [...]" if isinstance(kind, List) else ""
-    return walk.problem(node, f"{name}: expected {kind.expected}, found a single word or text{hint}")
+    return walk.problem(node, f"{name}: expected {kind.expected}; found a text{hint}")
 
 
 def _fits(count: int, least: int, greatest: int | None) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import operator
 import re
 import types
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +18,7 @@ from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
@@ -108,19 +109,27 @@ def _kind(type_: Any, notes: tuple[Any, ...]) -> Kind:
         return _union(get_args(type_), notes)
     if filed := _note(notes, Filed):
         return FiledSettings(filed, _kind(type_, tuple(note for note in notes if note is not filed)))
+    return _several(origin, get_args(type_), notes) if origin else _one(type_, notes)
+
+
+def _several(origin: Any, arguments: tuple[Any, ...], notes: tuple[Any, ...]) -> Kind:
     if origin is Literal:
-        return Choice({_word(value): value for value in get_args(type_)})
+        return Choice({_word(value): value for value in arguments})
     if origin in _COLLECTIONS:
-        return _list(origin, get_args(type_), notes)
-    if origin is dict or origin is Mapping:
-        key, value = get_args(type_)
+        return _list(origin, arguments, notes)
+    if origin in {dict, Mapping}:
         least, greatest = _lengths(notes)
-        return Table(key=_kind(key, ()), entry=_kind(value, ()), least=least, greatest=greatest)
+        key, value = (_kind(each, ()) for each in arguments)
+        return Table(key=key, entry=value, least=least, greatest=greatest)
+    raise TypeError(f"{origin!r} cannot be a setting")
+
+
+def _one(type_: Any, notes: tuple[Any, ...]) -> Kind:
+    if make := _WORDS.get(type_):
+        return make(notes)
     if isinstance(type_, type):
-        if make := _WORDS.get(type_):
-            return make(notes)
         if issubclass(type_, enum.Enum):
-            return scalar.choice_of(type_)
+            return Choice({str(member.value): member for member in type_})
         if issubclass(type_, msgspec.Struct) or dataclasses.is_dataclass(type_):
             return section_of(type_)
     raise TypeError(f"{type_!r} cannot be a setting")
@@ -154,47 +163,58 @@ def _word(value: object) -> str:
 
 
 def _number(
-    noun: str, parse: Callable[[str], Any], shape: Json, notes: tuple[Any, ...], write: Callable[[Any], Any]
+    noun: str,
+    parse: Callable[[str], Any],
+    json_type: str | list[str],
+    notes: tuple[Any, ...],
+    such_as: str = "",
 ) -> Kind:
-    ge, gt, le, lt, multiple = (_meta(notes, name) for name in ("ge", "gt", "le", "lt", "multiple_of"))
+    bounds = {name: _meta(notes, name) for name in _BOUNDS}
+    given = {name: bound for name, bound in bounds.items() if bound is not None}
     words = noun
-    if ge is not None and le is not None:
-        words += f" from {ge} to {le}"
-    else:
-        bounds = ((ge, "of at least"), (gt, "above"), (le, "of at most"), (lt, "below"))
-        words += "".join(f" {word} {bound}" for bound, word in bounds if bound is not None)
-    if multiple is not None:
-        words += f", a multiple of {multiple}"
-
-    def within(value: Any) -> bool:
-        return (
-            (ge is None or value >= ge)
-            and (gt is None or value > gt)
-            and (le is None or value <= le)
-            and (lt is None or value < lt)
-            and (multiple is None or value % multiple == 0)
-        )
-
-    bound = {
-        "minimum": ge,
-        "exclusiveMinimum": gt,
-        "maximum": le,
-        "exclusiveMaximum": lt,
-        "multipleOf": multiple,
-    }
-    limits = {key: value for key, value in bound.items() if value is not None}
+    if {"ge", "le"} <= given.keys():
+        words += f" from {given['ge']} to {given['le']}"
+    words += "".join(
+        f"{_BOUNDS[name].words} {bound}"
+        for name, bound in given.items()
+        if not (name in {"ge", "le"} and {"ge", "le"} <= given.keys())
+    )
+    shape = {"type": json_type} | {_BOUNDS[name].schema: bound for name, bound in given.items()}
+    tests = [(_BOUNDS[name].holds, bound) for name, bound in given.items()]
     return Scalar(
-        expected=words, parse=parse, shape={**shape, **limits}, within=within if limits else None, write=write
+        expected=words + such_as,
+        parse=parse,
+        shape=shape,
+        within=(lambda value: all(holds(value, bound) for holds, bound in tests)) if tests else None,
+        write=_number_written,
     )
 
 
+class _Bound(NamedTuple):
+    words: str
+    schema: str
+    holds: Callable[[Any, Any], bool]
+
+
+_BOUNDS: Final = {
+    "ge": _Bound(" of at least", "minimum", operator.ge),
+    "gt": _Bound(" above", "exclusiveMinimum", operator.gt),
+    "le": _Bound(" of at most", "maximum", operator.le),
+    "lt": _Bound(" below", "exclusiveMaximum", operator.lt),
+    "multiple_of": _Bound(", a multiple of", "multipleOf", lambda value, bound: value % bound == 0),
+}
+"""By their names in `msgspec.Meta`."""
+
+
+def _number_written(value: Any) -> Any:
+    """JSON has integers and floats; of the exact numbers, only whole ones are either."""
+    if isinstance(value, int | float):
+        return value
+    return int(value) if value == int(value) else str(value)
+
+
 def _limited(
-    noun: str,
-    such_as: str,
-    parse: Callable[[str], Any],
-    pattern: str,
-    notes: tuple[Any, ...],
-    write: Callable[[Any], str],
+    noun: str, such_as: str, parse: Callable[[str], Any], pattern: str, notes: tuple[Any, ...]
 ) -> Kind:
     limits: Limits = _note(notes, Limits) or Limits()
     least = None if limits.least is None else parse(limits.least)
@@ -206,17 +226,17 @@ def _limited(
     elif limits.greatest:
         words = f"{noun} of at most {limits.greatest}"
     else:
-        words = f"{noun} with its unit"
+        words = f"{noun} with its unit, such as {such_as}"
 
     def within(value: Any) -> bool:
         return (least is None or value >= least) and (greatest is None or value <= greatest)
 
     return Scalar(
-        expected=f"{words}, such as {such_as}",
+        expected=words,
         parse=parse,
         shape={"type": "string", "pattern": pattern, "description": f"{words[0].upper()}{words[1:]}."},
-        within=within if least is not None or greatest is not None else None,
-        write=write,
+        within=within if limits != Limits() else None,
+        write=lambda value: duration_text(value) if isinstance(value, timedelta) else str(value),
     )
 
 
@@ -225,31 +245,10 @@ def _text(notes: tuple[Any, ...]) -> Kind:
     least, greatest = _lengths(notes)
     check: Checked | None = _note(notes, Checked)
     unique: Unique | None = _note(notes, Unique)
-    about = next(
-        (
-            note.description
-            for note in notes
-            if isinstance(note, msgspec.Meta) and note.pattern and note.description
-        ),
-        None,
-    )
-    if pattern:
-        words = (
-            f"a text that matches {pattern}" if about is None else about[0].lower() + about[1:].rstrip(".")
-        )
-    elif least or greatest is not None:
-        words = (
-            f"a text of {least} to {greatest} characters"
-            if greatest is not None
-            else f"a text of at least {least} characters"
-        )
-        words = "a text" if (least, greatest) == (1, None) else words
-    else:
-        words = "a text"
     shape: Json = {"pattern": pattern} if pattern else {}
     shape |= {key: value for key, value in (("minLength", least), ("maxLength", greatest)) if value}
     return Text(
-        expected=words,
+        expected=_text_expected(notes, pattern, least, greatest),
         # In Python `$` also matches before a line end at the end.
         pattern=re.compile(re.sub(r"\$$", r"\\Z", pattern)) if pattern else None,
         least=least,
@@ -260,10 +259,21 @@ def _text(notes: tuple[Any, ...]) -> Kind:
     )
 
 
+def _text_expected(notes: tuple[Any, ...], pattern: str | None, least: int, greatest: int | None) -> str:
+    if pattern:
+        # A pattern says little to people; what it is described by says more: "A stable name: letters, ...".
+        metas = (
+            note for note in notes if isinstance(note, msgspec.Meta) and note.pattern and note.description
+        )
+        about = next((meta.description for meta in metas), None)
+        return f"{about[0].lower()}{about[1:].rstrip('.')}" if about else f"a text that matches {pattern}"
+    if greatest is not None:
+        return f"a text of {least} to {greatest} characters"
+    return f"a text of at least {least} characters" if least > 1 else "a text"
+
+
 _DURATION_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?\s*(ms|s|min|h|d)$"
 _SIZE_PATTERN: Final = r"^[0-9]+\s*(B|KiB|MiB|GiB)$"
-_DURATIONS: Final = "500ms, 10s, 15min, 1h or 30d"
-_SIZES: Final = "64KiB, 512MiB or 1GiB"
 _BOOLEAN: Final = Scalar(
     expected="true or false",
     parse=scalar.boolean,
@@ -272,31 +282,19 @@ _BOOLEAN: Final = Scalar(
 )
 
 
-def _as_is(value: Any) -> Any:
-    return value
-
-
-def _exact(value: Any) -> Any:
-    return int(value) if value == int(value) else str(value)
-
-
 _WORDS: Final[dict[type[Any], Callable[[tuple[Any, ...]], Kind]]] = {
     bool: lambda _: _BOOLEAN,
-    int: lambda notes: _number("a whole number", scalar.whole, {"type": "integer"}, notes, _as_is),
-    float: lambda notes: _number("a number", scalar.number, {"type": "number"}, notes, _as_is),
-    Decimal: lambda notes: _number("a number", scalar.decimal, {"type": ["number", "string"]}, notes, _exact),
+    int: lambda notes: _number("a whole number", scalar.whole, "integer", notes),
+    float: lambda notes: _number("a number", scalar.number, "number", notes),
+    Decimal: lambda notes: _number("a number", scalar.decimal, ["number", "string"], notes),
     Fraction: lambda notes: _number(
-        "an exact number, such as 0.1, 1/3 or 1e-3",
-        scalar.fraction,
-        {"type": ["number", "string"]},
-        notes,
-        _exact,
+        "an exact number", scalar.fraction, ["number", "string"], notes, ", such as 0.1, 1/3 or 1e-3"
     ),
     str: _text,
     timedelta: lambda notes: _limited(
-        "a duration", _DURATIONS, scalar.duration, _DURATION_PATTERN, notes, duration_text
+        "a duration", "500ms, 10s, 15min, 1h or 30d", scalar.duration, _DURATION_PATTERN, notes
     ),
-    Size: lambda notes: _limited("a size", _SIZES, scalar.size, _SIZE_PATTERN, notes, str),
+    Size: lambda notes: _limited("a size", "64KiB, 512MiB or 1GiB", scalar.size, _SIZE_PATTERN, notes),
     Path: lambda _: File(),
     Secret: lambda _: SecretName(),
 }

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Final, NamedTuple, Protocol
 
+from agent.document.nodes import MappingNode, Node, ScalarNode, SequenceNode, mark_of
 from agent.document.problem import Mark, Problem, shown
-from agent.document.source import ABSENT, SECRET, Files, MappingNode, Node, ScalarNode, SequenceNode, mark_of
+from agent.document.source import ABSENT, SECRET, Files
 from agent.fields import Secret
 
 Json = dict[str, Any]
@@ -34,6 +35,10 @@ class Kind(Protocol):
     def expected(self) -> str:
         """What is expected, as it stands in a sentence: `a whole number from 1 to 65535`."""
 
+    @property
+    def secret(self) -> bool:
+        """Whether a secret belongs here: then nothing of what is found is ever shown."""
+
     def read(self, node: Node, walk: Walk, name: str) -> Any:
         """Read a value; `WRONG` when there is a problem, which is reported to the walk. `name` is its key."""
 
@@ -41,8 +46,7 @@ class Kind(Protocol):
         """JSON schema of what is read; named sections are put into `definitions`."""
 
     def written(self, value: Any) -> Any:
-        """A value as it would be written in the configuration, as JSON; raises `LookupError` where that takes more
-        than a word."""  # fmt: skip
+        """A value as it is written, as JSON; raises `LookupError` for one that is not worth showing as a default."""
 
 
 class Plug(NamedTuple):
@@ -82,18 +86,18 @@ class Walk:
 
     def unexpected(self, kind: Kind, node: Node, name: str, hint: str = "") -> _Wrong:
         """Report that a node is not what this kind expects."""
-        return self.problem(node, f"{name}: expected {kind.expected}, found {found(node)}{hint}")
+        return self.problem(node, f"{name}: expected {kind.expected}; found {found(node)}{hint}")
 
     def tagged(self, kind: Kind, node: Node, name: str) -> Any:
         """Read a node that has a tag."""
         if node.tag == ABSENT:
             return WRONG
-        if node.tag == SECRET or getattr(kind, "secret", False):
-            # Whatever stands here in place of a reference may be the secret itself.
+        if node.tag == SECRET or kind.secret:
+            # The kind says what it thinks of it; a tag where a secret belongs may be the secret itself.
             return kind.read(node, self, name)
         return self.problem(
             node,
-            f"{name}: expected no tag but !secret and !include, found {shown(node.tag)}: "
+            f"{name}: expected no tag but !secret and !include; found {shown(node.tag)}: "
             "a text that begins with ! needs quotes",
         )
 
@@ -103,7 +107,7 @@ class Walk:
         if first is not node:
             self.problem(
                 node,
-                f"{name}: expected a name of its own for this {of}, found {shown(text)} again: the first is at {mark_of(first)}",
+                f"{name}: expected a name of its own for this {of}; found {shown(text)} again: the first is at {mark_of(first)}",
             )
 
 
