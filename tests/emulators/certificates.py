@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 
@@ -22,9 +24,10 @@ class Authority:
 
     def server(self, name: str, *, days: tuple[int, int] = (-1, 1)) -> tuple[Path, Path]:
         """Certificate and key of a server of this name (`DNS:localhost`, `IP:127.0.0.1`), valid between these days."""
-        stem = self._folder / f"{name.replace(':', '-')}{days[0]}{days[1]}"
-        key, request, certificate = (stem.with_suffix(end) for end in (".key", ".csr", ".pem"))
-        extensions = stem.with_suffix(".ext")
+        stem = f"{re.sub('[^A-Za-z0-9]', '-', name)}{days[0]}{days[1]}"
+        key, request, certificate, extensions = (
+            self._folder / f"{stem}.{end}" for end in ("key", "csr", "pem", "ext")
+        )
         extensions.write_text(f"subjectAltName={name}\n", encoding="ascii")
         _openssl(
             *("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"),
@@ -35,8 +38,19 @@ class Authority:
         settings = self._folder / "ca.cnf"
         settings.write_text(_CA_SETTINGS.format(folder=self._folder), encoding="utf-8")
         _openssl(
-            *("ca", "-batch", "-config", settings, "-in", request, "-out", certificate, "-extfile", extensions),
-            *("-startdate", first, "-enddate", last, "-rand_serial", "-notext"),
+            *(
+                "ca",
+                "-batch",
+                "-config",
+                settings,
+                "-in",
+                request,
+                "-out",
+                certificate,
+                "-extfile",
+                extensions,
+            ),
+            *("-startdate", first, "-enddate", last, "-notext"),
         )
         return certificate, key
 
@@ -52,14 +66,13 @@ private_key = {folder}/ca.key
 default_md = sha256
 policy = any
 unique_subject = no
+rand_serial = yes
 [any]
 commonName = supplied
 """
 
 
 def _day(offset: int) -> str:
-    from datetime import UTC, datetime, timedelta
-
     return f"{datetime.now(UTC) + timedelta(days=offset):%Y%m%d%H%M%SZ}"
 
 

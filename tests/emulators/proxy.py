@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Self
@@ -68,8 +69,12 @@ class Proxy:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
-        self.port: int = self._server.sockets[0].getsockname()[1]
+        listener = socket.socket()
+        # A large buffer would take everything at once, and a slow link would look like a fast one to its sender.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * 1024)
+        listener.bind(("127.0.0.1", 0))
+        self.port: int = listener.getsockname()[1]
+        self._server = await asyncio.start_server(self._accept, sock=listener)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -95,12 +100,13 @@ class Proxy:
             direction.swallows = direction.stalled = False
             direction.passed = 0
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        task = asyncio.current_task()
-        assert task is not None
+        task = asyncio.create_task(self._join(reader, writer), name=f"link {self.connections}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with self._known(writer):
             if self.refuses:
                 return
@@ -130,9 +136,7 @@ class Proxy:
             self._writers.discard(writer)
             writer.transport.abort()
 
-    async def _pass(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: Direction
-    ) -> None:
+    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, way: Direction) -> None:
         while data := await reader.read(65536):
             while data:
                 await way.moving()
@@ -150,10 +154,6 @@ class Proxy:
                 way.passed += len(piece)
                 if way.cut_after is not None and way.passed >= way.cut_after:
                     # Out of this process before the reset, or it would take them with it.
-                    await _emptied(writer)
+                    writer.transport.set_write_buffer_limits(high=0)
+                    await writer.drain()
                     return
-
-
-async def _emptied(writer: asyncio.StreamWriter) -> None:
-    while writer.transport.get_write_buffer_size():
-        await asyncio.sleep(0)

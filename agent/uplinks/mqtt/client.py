@@ -123,11 +123,14 @@ class Client(aiomqtt.Client):
 
     def _wire_ended(self) -> None:
         error = self._wire.error
-        reason = (getattr(error, "strerror", None) or str(error)).lower() if error else "closed by the broker"
-        early = (
-            "" if self._connected.done() else " before its CONNACK; does it speak MQTT here, and without TLS?"
-        )
-        self._end(f"the connection was lost: {reason}{early}")
+        if error is not None:
+            reason = (getattr(error, "strerror", None) or str(error)).lower()
+        else:
+            # mosquitto 2.0 ends a session that was taken over like this, with no DISCONNECT before.
+            reason = f"closed by the broker without a word; has another client the id {self.client_id}?"
+        if not self._connected.done():
+            reason = "closed before its CONNACK; does it speak MQTT here, and without TLS?"
+        self._end(f"the connection was lost: {reason}")
 
     def _read(self) -> None:
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 import threading
@@ -48,15 +49,17 @@ async def connect_wire(wire: Wire, target: Target, trust: ssl.SSLContext | None)
         try:
             async with asyncio.timeout(target.connect_s / len(addresses)):
                 return await _connect(wire, target, trust, family, address)
-        except ssl.SSLError as error:
-            # The next address of the same name has the same certificate.
-            raise Unavailable(f"{target}: {tls_words(error, datetime.now(UTC))}") from error
         except TimeoutError:
             words = "no answer"
         except OSError as error:
-            words = error.strerror.lower() if error.strerror else "closed in the TLS handshake"
+            words = _os_words(error)
         refusals.append(words if address[0] == target.host else f"{words} ({address[0]})")
     raise Unavailable(f"{target}: {', '.join(refusals)}")
+
+
+def _os_words(error: OSError) -> str:
+    # asyncio puts the address into the words of the error.
+    return os.strerror(error.errno).lower() if error.errno else str(error)
 
 
 async def _connect(
@@ -71,12 +74,15 @@ async def _connect(
         # tcp(7): data that is not confirmed for so long ends the connection, whatever the retransmission timers say.
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(target.silence_s * 1000))
         await loop.sock_connect(connection, address)
-        await loop.create_connection(
-            lambda: wire,
-            sock=connection,
-            ssl=trust,
-            server_hostname=None if trust is None else target.host,
-        )
+        name = None if trust is None else target.host
+        try:
+            await loop.create_connection(lambda: wire, sock=connection, ssl=trust, server_hostname=name)
+        except ssl.SSLError as error:
+            # Another address of the same name would show the same certificate.
+            raise Unavailable(f"{target}: {tls_words(error, datetime.now(UTC))}") from error
+        except ConnectionError as error:
+            words = f"{_os_words(error)} in the TLS handshake; does it speak TLS on this port?"
+            raise Unavailable(f"{target}: {words}") from error
         undo.pop_all()
 
 

@@ -48,7 +48,10 @@ async def begin(
         async with asyncio.timeout(limit_s):
             trust = None if settings.tls is None else await trust_in(settings.tls.ca_file)
             await connect_wire(wire, target, trust)
-            await client.open()
+            try:
+                await client.open()
+            except Unavailable as error:
+                raise Unavailable(f"{target}: {error}") from None
             return Session(settings, target, wire, client)
     except TimeoutError:
         wire.abort()

@@ -37,7 +37,7 @@ class Wire(asyncio.BufferedProtocol):
         """Why it ended, if it did not simply end."""
         self._transport: asyncio.Transport | None = None
         self._over = asyncio.Event()
-        self._space = bytearray(RECEIVE_BYTES)
+        self._space = memoryview(bytearray(RECEIVE_BYTES))  # not the bytearray: TLS fills slices of it
         self._received = bytearray()
         self._leaving: list[bytes] = []
 
@@ -117,7 +117,7 @@ class Wire(asyncio.BufferedProtocol):
         assert isinstance(transport, asyncio.Transport)  # noqa: S101  # what create_connection gives
         self._transport = transport
 
-    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002  # asyncio's signature
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # asyncio's signature
         """Where the next bytes go."""
         return self._space
 
