@@ -173,10 +173,11 @@ class _Session:
     async def run(self, closing: asyncio.Event) -> None:
         """Send both lanes until `closing`, then wait for what is on the way. Raises what a publish raises."""
         async with asyncio.TaskGroup() as group:
-            senders = [group.create_task(self._send(lane, group), name=f"send {lane.value}") for lane in Lane]
+            running = [group.create_task(self._send(lane, group), name=f"send {lane.value}") for lane in Lane]
+            running.append(group.create_task(self._connection.lost(), name="watch"))
             await closing.wait()
-            for sender in senders:
-                sender.cancel()
+            for task in running:
+                task.cancel()
             if self._on_the_way:
                 await asyncio.wait(self._on_the_way, timeout=FAREWELL_S)
             for task in self._on_the_way:

@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, NoReturn, Protocol
 
 import msgspec
 
@@ -273,6 +273,9 @@ class Connection(Protocol):
 
         Raises `Unavailable` when the session is lost; then nothing is known of what was on the way.
         """
+
+    async def lost(self) -> NoReturn:
+        """Wait until the session is lost, then raise `Unavailable`: also while nothing is on the way."""
 
 
 class Filter(Settings, frozen=True):

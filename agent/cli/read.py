@@ -30,15 +30,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Read through the running agent, else directly. 0 when the device answered, with good values or bad ones."""
+    answer: dict[str, Any] | None = None
     try:
         answer = control.ask(arguments.socket, "read", device=arguments.device)
     except control.NotRunning:
-        try:
-            answer = _read_directly(arguments)
-        except Problems as problems:
-            return common.refuse(problems)
+        pass  # then the line is free
     except control.NotAnswered as error:
         return asking.not_answered(error)
+    try:
+        answer = answer or _read_directly(arguments)
+    except Problems as problems:
+        return common.refuse(problems)
     asking.show(arguments, answer, f"device {answer['device']}\n{points(answer['points'])}")
     return exits.FINE
 
