@@ -10,7 +10,7 @@ How to write one:
 
         LinkSettings        a `LinkBase`: where the link leads, and `devices: tuple[DeviceSettings, ...]`
         DeviceSettings      a `DeviceBase`: how a device is reached on that link, and how often
-        points(device)      its points, in the order of its samples; pure
+        points(device)      its points, in the order of its samples, each within the device's place; pure
         open(link, context) an async context manager round one open `Link`
 
     `emulate(link, clock)` is optional: an async context manager that serves the devices of a link, for

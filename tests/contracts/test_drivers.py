@@ -88,6 +88,13 @@ async def some(link: Link, device: str, count: int) -> list[Sample]:
     return samples
 
 
+async def drain(link: Link, device: str, begun: asyncio.Event) -> None:
+    """Take samples for ever; `begun` is set at the first."""
+    async with aclosing(link.source(device)) as source:
+        async for _ in source:
+            begun.set()
+
+
 def assert_sound(sample: Sample, device: str, points: tuple[Point, ...]) -> None:
     """Hold a sample to what `agent.sample` says of one."""
     assert sample.shape.device == device
@@ -173,11 +180,11 @@ async def test_cancels_promptly(case):
     """A task that waits for a sample ends at once when it is cancelled, and the link goes on."""
     async with opened(case) as link:
         for device in case.link.devices:
-            task = asyncio.create_task(some(link, device.id, 1_000_000))
-            await some(link, device.id, 1)
+            begun = asyncio.Event()
+            task = asyncio.create_task(drain(link, device.id, begun))
+            await asyncio.wait_for(begun.wait(), LIMIT_S)
             task.cancel()
-            _, pending = await asyncio.wait([task], timeout=LIMIT_S)
-            assert not pending
+            await asyncio.wait([task], timeout=LIMIT_S)
             assert task.cancelled()
             assert len(await some(link, device.id, 1)) == 1
 
@@ -188,17 +195,16 @@ async def test_leaves_no_task_behind(case):
         await some(link, case.link.devices[0].id, 1)
     assert asyncio.all_tasks() == {asyncio.current_task()}
 
-    gathering = asyncio.Event()
+    begun = {device.id: asyncio.Event() for device in case.link.devices}
 
     async def gather() -> None:
         async with opened(case) as link, asyncio.TaskGroup() as group:
-            for device in case.link.devices:
-                group.create_task(some(link, device.id, 1_000_000))
-            await some(link, case.link.devices[0].id, 1)
-            gathering.set()
+            for device, event in begun.items():
+                group.create_task(drain(link, device, event))
 
     task = asyncio.create_task(gather())
-    await asyncio.wait_for(gathering.wait(), LIMIT_S)
+    for event in begun.values():
+        await asyncio.wait_for(event.wait(), LIMIT_S)
     task.cancel()
     await asyncio.wait([task], timeout=LIMIT_S)
     assert task.cancelled()
