@@ -1,0 +1,359 @@
+"""The book of the buffer: who is given which number, who needs what, and how it is counted.
+
+Pure: no disk and no waiting. It is kept in the event loop while the store file is open, and its state goes into the
+file with every transaction, in one text, so that the file always holds rows and counts of the same moment.
+
+    place()     samples get their places; they are counted, and nobody is offered them yet
+    change()    what the next transaction writes
+    written()   it was written: the rows may be offered, the rest need not be written again
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from agent.buffer import schema
+from agent.buffer.change import Change, Placed, Refusal, Snapshot, Stub, Trim
+from agent.buffer.ledger import Drop, Ledger, UplinkCounts, UplinkLedger
+from agent.buffer.outstanding import Outstanding, UplinkState
+from agent.buffer.ranges import RangeSet
+from agent.buffer.window import Window
+from agent.clock import ClockLine, Timeline
+from agent.interfaces import Span, StartFrom, UplinkBase
+from agent.sample import Sample, Shape
+
+STATE = "book"
+"""The name under which the book's text stands in the file."""
+
+_WINDOW_READINGS = 30_000
+"""Kept in memory to be sent without reading back: half a minute at peak load, about 1 MB."""
+
+_RETIRED_KEPT = 32
+"""Uplinks no longer in the configuration whose counts are kept."""
+
+
+class BookState(msgspec.Struct, kw_only=True):
+    """What of the book stands in the file."""
+
+    next: int
+    """Place of the next reading."""
+    boot: str
+    read: int = 0
+    stored: int = 0
+    dropped: dict[str, int] = {}
+    uplinks: dict[str, UplinkState] = {}
+    retired: dict[str, UplinkCounts] = {}
+    uncertain: bool = False
+    """Counts of waiting readings may be too high: rows were damaged, or not yet on the disk when it was written."""
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(BookState)
+
+
+class Book:
+    """Numbers, needs and counts of one buffer."""
+
+    def __init__(self, snapshot: Snapshot, uplinks: Sequence[UplinkBase], boot: str) -> None:
+        text = snapshot.states.get(STATE)
+        state = _decoder.decode(text) if text else BookState(next=schema.place(1, 0), boot="")
+        self.text = text
+        """What the file holds of the book."""
+        self.boot = boot
+        self.next = state.next
+        self.read = state.read
+        self.stored = state.stored
+        self.dropped = state.dropped
+        self.retired = state.retired
+        self.uncertain = state.uncertain
+        self.stores = dict(snapshot.stores)
+        self.lines: dict[str, list[ClockLine]] = {}
+        for line_boot, line in snapshot.lines:
+            self.lines.setdefault(line_boot, []).append(line)
+        self._timelines = {line_boot: Timeline(lines) for line_boot, lines in self.lines.items()}
+        self.deletes = RangeSet()
+        """Runs of rows that nobody needs and that are still in a file."""
+        self.doomed: set[int] = set()
+        """Places of rows that were dropped and are still in a file."""
+        self._new_stores: dict[int, str] = {}
+        self._new_lines: list[tuple[str, ClockLine]] = []
+        self._refusals: list[Refusal] = []
+        self._trims: list[Trim] = []
+        self.uplinks: dict[str, Outstanding] = {}
+        self.uncounted: list[str] = []
+        """Uplinks that begin at the oldest row: how much that is must be counted."""
+        self.removed: dict[str, int] = {}
+        """Uplinks that are gone from the configuration, and how many readings waited for them."""
+        if not self.stores or state.boot != boot:
+            self.begin_store()
+        self._begin_uplinks(state, uplinks)
+        self.sweep = RangeSet([(0, self.next)])
+        """Places outside all that waits: rows there are left over from uplinks that were removed."""
+        for each in self.uplinks.values():
+            self.sweep.difference_update(each.waiting)
+        self.window = Window(_WINDOW_READINGS, self.next)
+        self._ids = {id_: no for no, id_ in self.stores.items()}
+
+    def _begin_uplinks(self, state: BookState, uplinks: Sequence[UplinkBase]) -> None:
+        for settings in uplinks:
+            kept = state.uplinks.get(settings.id)
+            if kept is None:
+                oldest = settings.from_ is StartFrom.OLDEST and self.next > schema.place(1, 0)
+                kept = UplinkState(
+                    filters=[(0, settings.filter)],
+                    waiting=[(0, self.next)] if oldest else [],
+                    readings=0,
+                    counts=self.retired.pop(settings.id, None) or UplinkCounts(),
+                )
+                if oldest:
+                    self.uncounted.append(settings.id)
+            each = self.uplinks[settings.id] = Outstanding(kept, self.next)
+            each.interest.change(self.next, settings.filter)
+        for name, gone in state.uplinks.items():
+            if name not in self.uplinks:
+                gone.counts.drop(Drop.REMOVED, gone.readings)
+                self.removed[name] = gone.readings
+                self.retired[name] = gone.counts
+        while len(self.retired) > _RETIRED_KEPT:
+            del self.retired[next(iter(self.retired))]
+
+    # --- places
+
+    @property
+    def store_id(self) -> str:
+        """Id of the store that numbers are taken from now."""
+        return self.stores[schema.store_no(self.next)]
+
+    def begin_store(self) -> int:
+        """Numbers begin again at 0 under a new store id; the place of the first.
+
+        At each boot as well: a card that was copied, or restored from an old copy, then never gives a number twice.
+        """
+        no = max(self.stores, default=0) + 1
+        if schema.number(self.next) == 0 and no - 1 == schema.store_no(self.next):
+            no -= 1  # nothing was numbered under it
+        self.stores[no] = self._new_stores[no] = secrets.token_hex(16)
+        self._ids = {id_: number for number, id_ in self.stores.items()}
+        self.next = schema.place(no, 0)
+        return self.next
+
+    def place(self, samples: Iterable[Sample], read: int) -> list[Placed]:
+        """Number samples and count them; those that somebody wants are to be stored, with the others all is done."""
+        self.read += read
+        placed = []
+        for sample in samples:
+            place = self.next
+            count = len(sample.values)
+            self.next += count
+            self.stored += count
+            wanted = False
+            for each in self.uplinks.values():
+                wanted |= each.add(place, sample.shape)
+            if wanted:
+                placed.append(Placed(place, self.boot, sample))
+        return placed
+
+    def replace(self, low: int, placed: Sequence[Placed]) -> list[Placed]:
+        """What was placed from `low` on could not be stored there: it gets its places in a new store."""
+        high = self.next
+        by = self.begin_store() - low
+        self.next = high + by
+        for each in self.uplinks.values():
+            each.shift(low, by)
+        return [row._replace(place=row.place + by) for row in placed]
+
+    def drop_unstored(self, readings: int, reason: Drop) -> None:
+        """Readings that were read are not stored."""
+        self.dropped[reason] = self.dropped.get(reason, 0) + readings
+
+    # --- what is known of time
+
+    def observe(self, line: ClockLine) -> None:
+        """The clocks were compared, and something had changed."""
+        self.lines.setdefault(self.boot, []).append(line)
+        self._timelines.setdefault(self.boot, Timeline()).add(line)
+        self._new_lines.append((self.boot, line))
+
+    def wall_ns(self, boot: str, monotonic_ns: int) -> tuple[int, bool]:
+        """Wall time of a moment of a boot, nanoseconds since 1970 UTC, and whether it can be trusted."""
+        timeline = self._timelines.get(boot)
+        return timeline.wall_ns(monotonic_ns) if timeline else (monotonic_ns, False)
+
+    # --- transactions
+
+    def change(self, placed: Sequence[Placed], below: int, *, uncertain: bool = False) -> Change:
+        """What is to be written to the store file, which holds the rows below this place."""
+        state = BookState(
+            next=self.next,
+            boot=self.boot,
+            read=self.read,
+            stored=self.stored,
+            dropped=self.dropped,
+            uplinks={name: each.state() for name, each in self.uplinks.items()},
+            retired=self.retired,
+            uncertain=self.uncertain or uncertain,
+        )
+        return Change(
+            rows=placed,
+            deletes=list(self.deletes.within(0, below)),
+            trims=[trim for trim in self._trims if trim.low < below],
+            sweep=list(self.sweep),
+            states={STATE: _encoder.encode(state).decode()},
+            stores=self._new_stores.copy(),
+            lines=self._new_lines.copy(),
+            refusals=self._refusals.copy(),
+        )
+
+    def change_in_memory(self, placed: Sequence[Placed], low: int) -> Change:
+        """What is to be written to the store in memory, which holds the rows from this place on."""
+        return Change(
+            rows=placed,
+            deletes=list(self.deletes.within(low, schema.END)),
+            trims=[trim for trim in self._trims if trim.low >= low],
+            stores=self._new_stores.copy(),
+        )
+
+    def written(self, change: Change) -> None:
+        """This change is written: its rows may be offered, its deletes are done."""
+        self.deletes.difference_update(change.deletes)
+        if change.trims:
+            self._trims = [trim for trim in self._trims if trim not in change.trims]
+            self.doomed = {
+                place for place in self.doomed if any(trim.low <= place < trim.high for trim in self._trims)
+            }
+        if change.states:
+            self.text = change.states[STATE]
+            for no in change.stores:
+                self._new_stores.pop(no, None)
+            del self._new_lines[: len(change.lines)]
+            del self._refusals[: len(change.refusals)]
+        for row in change.rows:
+            self.window.add(row)
+        for each in self.uplinks.values():
+            each.stored()
+
+    # --- rows leave
+
+    def settle(self, uplink: str, spans: Iterable[Span], words: str | None = None) -> None:
+        """Upstream answered for these; with words, it refused them."""
+        mine = self.uplinks[uplink]
+        for span in spans:
+            if (no := self._ids.get(span.store)) is None:
+                continue
+            base = schema.place(no, 0)
+            if words is not None:
+                self._refusals.append(Refusal(uplink, span.store, span.low, span.high, words))
+            for row in mine.settle(base + span.low, base + span.high, refused=words is not None):
+                if not self._needed(row.place, row.shape):
+                    self.deletes.add(row.place, row.end)
+                    self.window.discard(row.place, row.end)
+
+    def release(self, uplink: str, spans: Iterable[Span]) -> None:
+        """These are not on the way any more."""
+        for span in spans:
+            if (no := self._ids.get(span.store)) is not None:
+                base = schema.place(no, 0)
+                self.uplinks[uplink].release(base + span.low, base + span.high)
+
+    def passed(self, row: Stub) -> None:
+        """A row was come upon that an uplink does not want: left over, if no other wants it either."""
+        if row.shape and not self._needed(row.place, row.shape):
+            self.deletes.add(row.place, row.place + row.count)
+
+    def damaged(self, row: Stub) -> None:
+        """A row cannot be read: nobody gets it. How many readings that was, it may not be able to say."""
+        self.uncertain = True
+        self.deletes.add(row.place, row.place + 1)
+        if row.place in self.doomed:
+            return
+        self.doomed.add(row.place)
+        if row.shape:
+            for each in self.uplinks.values():
+                each.drop(row.place, row.shape, Drop.DAMAGED)
+
+    def trim(self, rank: int, victims: Sequence[Stub], reason: Drop) -> None:
+        """The oldest rows of a class are dropped."""
+        self._trims.append(Trim(rank, victims[0].place, victims[-1].place + 1))
+        for row in victims:
+            self.doomed.add(row.place)
+            self.window.discard(row.place, row.place + 1)
+            if row.shape is None:
+                self.uncertain = True
+                continue
+            for each in self.uplinks.values():
+                each.drop(row.place, row.shape, reason)
+
+    def _needed(self, place: int, shape: Shape) -> bool:
+        return any(each.needs(place, shape) for each in self.uplinks.values())
+
+    def ledger(self, waiting: Mapping[str, int]) -> Ledger:
+        """All counts, with the waiting readings as they were counted in the rows."""
+        live = {name: _closed(each.counts, waiting[name]) for name, each in self.uplinks.items()}
+        retired = {name: _closed(counts, 0) for name, counts in self.retired.items()}
+        return Ledger(read=self.read, stored=self.stored, dropped=self.dropped.copy(), uplinks=retired | live)
+
+    # --- the file was lost, or found
+
+    def lose(self, below: int, safe: Mapping[str, int], reason: Drop) -> list[Placed]:
+        """The file is gone, and with it the rows below this place, but for those that are still in memory.
+
+        Gives these. `safe` readings wait for each uplink beyond that place.
+        """
+        rescued = [row for row in self.window.rows(0, below) if self._needed(row.place, row.sample.shape)]
+        for name, each in self.uplinks.items():
+            mine = [
+                (row.place, row.sample.shape) for row in rescued if each.needs(row.place, row.sample.shape)
+            ]
+            each.lose(below, mine, safe.get(name, 0), reason)
+        self.deletes.remove(0, below)
+        self._trims = [trim for trim in self._trims if trim.low >= below]
+        self.sweep = RangeSet()
+        self._new_stores = self.stores.copy()
+        self._new_lines = [(boot, line) for boot, lines in self.lines.items() for line in lines]
+        return rescued
+
+    def graft(self, disk: Book) -> int:
+        """Put what a file holds, which could not be read so far, under what was stored since; how far places move."""
+        kept = {no: id_ for no, id_ in disk.stores.items() if no not in disk._new_stores}
+        base = schema.place(max(kept, default=0) + 1, 0)
+        by = base - schema.place(min(self.stores), 0)
+        self._new_stores = {no + schema.store_no(by): id_ for no, id_ in self.stores.items()}
+        self.stores = kept | self._new_stores
+        self._ids = {id_: no for no, id_ in self.stores.items()}
+        self.next += by
+        self.window.shift(0, by)
+        self.deletes.shift(0, by)
+        self.doomed = {place + by for place in self.doomed}
+        self._trims = [Trim(rank, low + by, high + by) for rank, low, high in self._trims]
+        for name, each in self.uplinks.items():
+            each.shift(0, by)
+            each.graft(disk.uplinks[name], base)
+        self.read += disk.read
+        self.stored += disk.stored
+        for reason, readings in disk.dropped.items():
+            self.drop_unstored(readings, Drop(reason))
+        self.retired = disk.retired
+        self.removed = disk.removed
+        self.uncounted = disk.uncounted
+        self.uncertain |= disk.uncertain
+        self.sweep = disk.sweep
+        self.text = disk.text
+        for boot, lines in disk.lines.items():
+            for line in lines:
+                self._timelines.setdefault(boot, Timeline()).add(line)
+            self.lines[boot] = lines + self.lines.get(boot, [])
+        return by
+
+
+def _closed(counts: UplinkCounts, waiting: int) -> UplinkLedger:
+    return UplinkLedger(
+        stored=counts.stored,
+        acknowledged=counts.acknowledged,
+        filtered=counts.filtered,
+        refused=counts.refused,
+        dropped=counts.dropped.copy(),
+        waiting=waiting,
+    )

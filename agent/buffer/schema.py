@@ -1,0 +1,97 @@
+"""The tables of a store file, and the settings under which it is opened.
+
+A row of readings has as its key its *place*: the store's number in this file times 2**48, plus the reading number.
+So the readings of several stores live side by side (those taken while the disk was away bring their own store), in
+the order in which they were learnt. There is one table of rows for each class, so that the oldest of the least
+precious class is always the first row of a table, with no index to keep.
+
+Shapes and boots are keyed by a hash of their content, and a row's checksum covers its store's id: a row means the
+same in whichever file it stands, and is copied between files as it is.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from agent.sample import Class
+
+VERSION = 1
+"""In `user_version`. A file with a higher one was written by a newer agent, and is not touched."""
+
+APPLICATION = 0x44494143
+"""In `application_id`, "DIAC": what file(1) and we know the file by."""
+
+PAGE = 4096
+"""Bytes of a page: a block of the file system and of the card's own pages."""
+
+RANKS = range(len(Class))
+
+PLACE_BITS = 48
+"""A store holds up to 2**48 readings (a million a second for nine years), a file up to 2**15 stores."""
+
+_TABLES = """
+create table state(name text primary key, value text not null, crc integer not null) without rowid;
+create table store(no integer primary key, id text not null);
+create table boot(key integer primary key, id text not null);
+create table clock(boot integer not null, from_ns integer not null, offset_ns integer not null,
+    trusted integer not null, crc integer not null, primary key(boot, from_ns)) without rowid;
+create table shape(key integer primary key, content blob not null);
+create table refused(no integer primary key, uplink text not null, store text not null, low integer not null,
+    high integer not null, words text not null);
+"""
+
+_ROWS = """
+create table row_{rank}(place integer primary key, count integer not null, shape integer not null,
+    boot integer not null, monotonic_ns integer not null, crc integer not null, data blob not null);
+"""
+
+CREATE = (
+    _TABLES
+    + "".join(_ROWS.format(rank=rank) for rank in RANKS)
+    + f"pragma application_id={APPLICATION}; pragma user_version={VERSION};"
+)
+
+
+def opening(pages: int) -> tuple[str, ...]:
+    """What is set at every opening, in this order, for a file of at most `pages` pages.
+
+    - exclusive: no other process may open the file. Two connections meet SQLite's WAL-reset bug (3.7.0 to 3.51.2),
+      and a file opened by two agents would give one number to two readings.
+    - synchronous=full: a commit is on the medium when it returns; `normal` lost up to 17 s in power cuts.
+    - a write-ahead log of 200 pages that wraps in place and is never cut: each commit that makes the log longer costs a
+      commit of the file system's journal besides.
+    """
+    return (
+        f"pragma page_size={PAGE}",
+        "pragma auto_vacuum=incremental",
+        "pragma locking_mode=exclusive",
+        "pragma journal_mode=wal",
+        "pragma synchronous=full",
+        "pragma wal_autocheckpoint=200",
+        "pragma temp_store=memory",
+        f"pragma max_page_count={pages}",
+    )
+
+
+END = (1 << 63) - 1
+"""Beyond every place."""
+
+
+def key(content: bytes) -> int:
+    """The key of a shape or boot: 47 bits of a hash, which SQLite keeps in 6 bytes; never 0."""
+    return int.from_bytes(blake2b(content, digest_size=6).digest(), "little") >> 1 or 1
+
+
+def place(store_no: int, number: int) -> int:
+    """Where in the file a reading stands."""
+    return (store_no << PLACE_BITS) + number
+
+
+def store_no(place_: int) -> int:
+    """Which of the file's stores a place belongs to."""
+    return place_ >> PLACE_BITS
+
+
+def number(place_: int) -> int:
+    """The reading's number in its store."""
+    return place_ & ((1 << PLACE_BITS) - 1)
