@@ -3,7 +3,7 @@
 One blocking loop, no scheduling, no faults, no timestamps of its own, no reading apart: every second it asks each
 device once, unpacks the answer, writes one row per device in one durable SQLite transaction, and publishes one JSON
 message per device at QoS 1. Nothing that does the same work in Python can do with much less; the agent is measured as
-a multiple of it. Usage: floor.py MODBUS_PORT DEVICES REGISTERS BROKER_PORT FOLDER
+a multiple of it. Usage: floor.py FOLDER BROKER_PORT REGISTERS MODBUS_PORT...
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 import paho.mqtt.client as mqtt
 
 
-def main(modbus_port: int, devices: int, registers: int, broker_port: int, folder: Path) -> None:
+def main(folder: Path, broker_port: int, registers: int, modbus_ports: list[int]) -> None:
     """Run until killed."""
     store = sqlite3.connect(folder / "floor.db", isolation_level=None)
     store.executescript("pragma journal_mode=wal; pragma synchronous=full; pragma wal_autocheckpoint=200;")
@@ -27,7 +27,7 @@ def main(modbus_port: int, devices: int, registers: int, broker_port: int, folde
     client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
     client.connect("127.0.0.1", broker_port)
     client.loop_start()
-    connections = [socket.create_connection(("127.0.0.1", modbus_port)) for _ in range(devices)]
+    connections = [socket.create_connection(("127.0.0.1", port)) for port in modbus_ports]
     request = struct.pack(">HHHBBHH", 1, 0, 6, 1, 3, 0, registers)
     unpack = struct.Struct(f">{registers // 2}f").unpack
     due = time.monotonic()
@@ -39,16 +39,25 @@ def main(modbus_port: int, devices: int, registers: int, broker_port: int, folde
             answer = connection.recv(512)
             rows.append((device, unpack(answer[9 : 9 + 2 * registers])))
         store.execute("begin")
-        store.executemany("insert into row values (?, ?)", [(number + i, repr(values)) for i, (_, values) in enumerate(rows)])
+        store.executemany(
+            "insert into row values (?, ?)",
+            [(number + i, repr(values)) for i, (_, values) in enumerate(rows)],
+        )
         store.execute("delete from row where number < ?", (number,))
         store.execute("commit")
         for device, values in rows:
-            readings = [{"point": f"p{i}", "value": value, "quality": "good"} for i, value in enumerate(values)]
-            client.publish(f"floor/{device}", json.dumps({"device": device, "readings": readings}), qos=1)
+            readings = [
+                {"point": f"p{i}", "value": value, "quality": "good"} for i, value in enumerate(values)
+            ]
+            client.publish(
+                f"floor/{device}",
+                json.dumps({"device": device, "readings": readings}, separators=(",", ":")),
+                qos=1,
+            )
         number += len(rows)
         due += 1.0
         time.sleep(max(0.0, due - time.monotonic()))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), Path(sys.argv[5]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), [int(port) for port in sys.argv[4:]])

@@ -6,7 +6,8 @@ for ever. A behaviour gets the request and writes whatever it likes.
     async with Server({5: [nothing], 7: [late(1.2), good]}) as server:  # everybody else is good
         ... connect to server.port ...
 
-`python -m tests.emulators.modbus` serves well-behaved devices as a process of its own, for benchmarks.
+`python -m tests.emulators.modbus [SERVERS]` serves well-behaved devices as a process of its own, for benchmarks, and
+prints the port of each server.
 """
 
 from __future__ import annotations
@@ -307,12 +308,13 @@ class _Fast(asyncio.Protocol):
             self._transport.write(header + bytes([function, size]) + self._registers[:size])
 
 
-async def _serve() -> None:
-    server = await asyncio.get_running_loop().create_server(_Fast, "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)
+async def _serve(servers: int) -> None:
+    loop = asyncio.get_running_loop()
+    opened = [await loop.create_server(_Fast, "127.0.0.1", 0) for _ in range(servers)]
+    print(*(server.sockets[0].getsockname()[1] for server in opened), flush=True)
     # Ends when whoever started it does: standard input is then at its end.
     await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve())
+    asyncio.run(_serve(int(sys.argv[1]) if len(sys.argv) > 1 else 1))
