@@ -67,6 +67,7 @@ class Proxy:
         self._target = target
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._accepted = asyncio.Condition()
 
     async def __aenter__(self) -> Self:
         listener = socket.socket()
@@ -83,6 +84,11 @@ class Proxy:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def accepted(self, count: int) -> None:
+        """Wait until so many connections have been made in all."""
+        async with self._accepted:
+            await self._accepted.wait_for(lambda: self.connections >= count)
 
     def cut(self) -> None:
         """Reset every connection."""
@@ -107,6 +113,8 @@ class Proxy:
         task.add_done_callback(self._tasks.discard)
 
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        async with self._accepted:
+            self._accepted.notify_all()
         with self._known(writer):
             if self.refuses:
                 return

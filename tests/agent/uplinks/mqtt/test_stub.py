@@ -50,23 +50,29 @@ async def test_each_reason_code_has_its_verdict(code: int, answer: Answer, words
 
 async def test_the_brokers_own_words_are_kept() -> None:
     """A reason string stands behind the standard's name."""
-    async with StubBroker(puback=lambda _: 0x97, reason="5 MB a day") as broker, asyncio.timeout(IN_TIME_S):
-        async with connect(broker.port) as session:
-            assert (await session.publish(numbered(1))).words == "quota exceeded: 5 MB a day"
+    async with (
+        StubBroker(puback=lambda _: 0x97, reason="5 MB a day") as broker,
+        asyncio.timeout(IN_TIME_S),
+        connect(broker.port) as session,
+    ):
+        assert (await session.publish(numbered(1))).words == "quota exceeded: 5 MB a day"
 
 
 async def test_each_verdict_reaches_its_own_message() -> None:
     """Answers that come in another order than the questions are told apart."""
-    async with StubBroker(puback=lambda _: None) as broker, asyncio.timeout(IN_TIME_S):
-        async with connect(broker.port) as session:
-            waiting = [asyncio.create_task(session.publish(numbered(number))) for number in range(3)]
-            await broker.until(lambda: len(broker.published) == 3)
-            first, second, third = (published.identifier for published in broker.published)
-            await broker.acknowledge(third, code=0x10)
-            await broker.acknowledge(first, code=0x97)
-            await broker.acknowledge(second)
-            verdicts = await asyncio.gather(*waiting)
-            assert [verdict.answer for verdict in verdicts] == [Answer.BUSY, Answer.ACCEPTED, Answer.ACCEPTED]
+    async with (
+        StubBroker(puback=lambda _: None) as broker,
+        asyncio.timeout(IN_TIME_S),
+        connect(broker.port) as session,
+    ):
+        waiting = [asyncio.create_task(session.publish(numbered(number))) for number in range(3)]
+        await broker.until(lambda: len(broker.published) == 3)
+        first, second, third = (published.identifier for published in broker.published)
+        await broker.acknowledge(third, code=0x10)
+        await broker.acknowledge(first, code=0x97)
+        await broker.acknowledge(second)
+        verdicts = await asyncio.gather(*waiting)
+        assert [verdict.answer for verdict in verdicts] == [Answer.BUSY, Answer.ACCEPTED, Answer.ACCEPTED]
 
 
 CONNACKS = [
@@ -122,8 +128,7 @@ async def test_a_refused_session_leaves_no_ghost() -> None:
             async with connect(link.port, connect_timeout=SECOND):
                 pass
         opening = asyncio.create_task(connect(link.port).__aenter__())
-        while link.connections < 2:
-            await asyncio.sleep(0.01)
+        await link.accepted(2)
         opening.cancel()
         with pytest.raises(asyncio.CancelledError):
             await opening
@@ -166,34 +171,40 @@ async def test_the_receive_maximum_is_obeyed() -> None:
 
 async def test_a_cancelled_publish_leaves_nothing_behind() -> None:
     """Its late acknowledgement is taken without a word, frees its place, and nothing is kept of it."""
-    async with StubBroker(puback=lambda _: None) as broker, asyncio.timeout(IN_TIME_S):
-        async with connect(broker.port, window=1) as session:
-            publishing = asyncio.create_task(session.publish(numbered(1)))
-            await broker.until(lambda: len(broker.published) == 1)
-            publishing.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await publishing
-            next_one = asyncio.create_task(session.publish(numbered(2)))
-            await broker.acknowledge(broker.published[0].identifier)
-            await broker.until(lambda: len(broker.published) == 2)
-            await broker.acknowledge(broker.published[1].identifier)
-            assert (await next_one).answer is Answer.ACCEPTED
-            assert not session._in_flight
-            assert not session._client._client._out_messages
+    async with (
+        StubBroker(puback=lambda _: None) as broker,
+        asyncio.timeout(IN_TIME_S),
+        connect(broker.port, window=1) as session,
+    ):
+        publishing = asyncio.create_task(session.publish(numbered(1)))
+        await broker.until(lambda: len(broker.published) == 1)
+        publishing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await publishing
+        next_one = asyncio.create_task(session.publish(numbered(2)))
+        await broker.acknowledge(broker.published[0].identifier)
+        await broker.until(lambda: len(broker.published) == 2)
+        await broker.acknowledge(broker.published[1].identifier)
+        assert (await next_one).answer is Answer.ACCEPTED
+        assert not session._in_flight
+        assert not session._client._client._out_messages
 
 
 async def test_a_publish_cancelled_while_it_waits_for_room_is_never_sent() -> None:
     """What was given up before it left does not leave later."""
-    async with StubBroker(puback=lambda _: None) as broker, asyncio.timeout(IN_TIME_S):
-        async with connect(broker.port, window=1) as session:
-            first, second = (asyncio.create_task(session.publish(numbered(number))) for number in range(2))
-            await broker.until(lambda: len(broker.published) == 1)
-            second.cancel()
-            await broker.acknowledge(broker.published[0].identifier)
-            await first
-            broker.puback = lambda _: 0
-            await session.publish(numbered(2))
-            assert [published.payload for published in broker.published] == [b"0", b"2"]
+    async with (
+        StubBroker(puback=lambda _: None) as broker,
+        asyncio.timeout(IN_TIME_S),
+        connect(broker.port, window=1) as session,
+    ):
+        first, second = (asyncio.create_task(session.publish(numbered(number))) for number in range(2))
+        await broker.until(lambda: len(broker.published) == 1)
+        second.cancel()
+        await broker.acknowledge(broker.published[0].identifier)
+        await first
+        broker.puback = lambda _: 0
+        await session.publish(numbered(2))
+        assert [published.payload for published in broker.published] == [b"0", b"2"]
 
 
 async def test_the_maximum_packet_size_is_obeyed() -> None:
@@ -231,11 +242,14 @@ async def test_without_an_announcement_our_own_limit_holds() -> None:
 
 async def test_a_broker_that_keeps_nothing_is_not_asked_to() -> None:
     """Retained messages are refused here when the broker has announced that it keeps none: sent, they end the session."""
-    async with StubBroker(properties={0x25: 0}) as broker, asyncio.timeout(IN_TIME_S):
-        async with connect(broker.port) as session:
-            verdict = await session.publish(Message("t/status", b"online", retain=True))
-            assert (verdict.answer, verdict.words) == (Answer.REFUSED, "retain not supported")
-            assert (await session.publish(numbered(1))).answer is Answer.ACCEPTED
+    async with (
+        StubBroker(properties={0x25: 0}) as broker,
+        asyncio.timeout(IN_TIME_S),
+        connect(broker.port) as session,
+    ):
+        verdict = await session.publish(Message("t/status", b"online", retain=True))
+        assert (verdict.answer, verdict.words) == (Answer.REFUSED, "retain not supported")
+        assert (await session.publish(numbered(1))).answer is Answer.ACCEPTED
 
 
 async def test_the_brokers_keepalive_is_obeyed() -> None:
@@ -246,10 +260,13 @@ async def test_the_brokers_keepalive_is_obeyed() -> None:
 
 async def test_pings_that_are_not_answered_end_the_session() -> None:
     """A silent connection is found by the ping that has no answer."""
-    async with StubBroker(properties={0x13: 1}, pings=False) as broker, asyncio.timeout(IN_TIME_S):
-        async with connect(broker.port) as session:
-            with pytest.raises(Unavailable, match="keep alive timeout"):
-                await session.lost()
+    async with (
+        StubBroker(properties={0x13: 1}, pings=False) as broker,
+        asyncio.timeout(IN_TIME_S),
+        connect(broker.port) as session,
+    ):
+        with pytest.raises(Unavailable, match="keep alive timeout"):
+            await session.lost()
 
 
 async def test_acknowledgements_that_never_come_end_the_session() -> None:
@@ -265,35 +282,46 @@ async def test_acknowledgements_that_never_come_end_the_session() -> None:
 
 async def test_an_idle_session_is_not_taken_for_a_silent_one() -> None:
     """Without anything in flight there is nothing to acknowledge, for however long."""
-    async with StubBroker() as broker, asyncio.timeout(IN_TIME_S):
-        async with connect(broker.port, ack_timeout=SECOND / 10) as session:
-            for _ in range(3):
-                await asyncio.sleep(0.3)
-                assert (await session.publish(numbered(1))).answer is Answer.ACCEPTED
+    async with (
+        StubBroker() as broker,
+        asyncio.timeout(IN_TIME_S),
+        connect(broker.port, ack_timeout=SECOND / 10) as session,
+    ):
+        for _ in range(3):
+            await asyncio.sleep(0.3)
+            assert (await session.publish(numbered(1))).answer is Answer.ACCEPTED
 
 
 async def test_a_slow_line_is_not_taken_for_a_silent_one() -> None:
     """As long as bytes leave, what they carry may take longer than the limit to be acknowledged."""
-    async with StubBroker() as broker, Proxy(broker.port) as link, asyncio.timeout(IN_TIME_S):
-        async with connect(link.port, ack_timeout=SECOND, max_packet_size=16 * 2**20) as session:
-            loop = asyncio.get_running_loop()
-            began = loop.time()
-            link.up.bytes_per_s = 1_500_000
-            link.up.piece = 32768
-            assert (await session.publish(numbered(1, 3_000_000))).answer is Answer.ACCEPTED
-            assert loop.time() - began > 1.5
+    async with (
+        StubBroker() as broker,
+        Proxy(broker.port) as link,
+        asyncio.timeout(IN_TIME_S),
+        connect(link.port, ack_timeout=SECOND, max_packet_size=16 * 2**20) as session,
+    ):
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        link.up.bytes_per_s = 1_500_000
+        link.up.piece = 32768
+        assert (await session.publish(numbered(1, 3_000_000))).answer is Answer.ACCEPTED
+        assert loop.time() - began > 1.5
 
 
 async def test_a_half_open_link_is_found() -> None:
     """Bytes that vanish without a sign end the session after the limit, and the next publish raises at once."""
-    async with StubBroker() as broker, Proxy(broker.port) as link, asyncio.timeout(IN_TIME_S):
-        async with connect(link.port, ack_timeout=SECOND) as session:
-            await session.publish(numbered(1))
-            link.half_open()
-            with pytest.raises(Unavailable, match="none acknowledged"):
-                await session.publish(numbered(2))
-            with pytest.raises(Unavailable):
-                await session.publish(numbered(3))
+    async with (
+        StubBroker() as broker,
+        Proxy(broker.port) as link,
+        asyncio.timeout(IN_TIME_S),
+        connect(link.port, ack_timeout=SECOND) as session,
+    ):
+        await session.publish(numbered(1))
+        link.half_open()
+        with pytest.raises(Unavailable, match="none acknowledged"):
+            await session.publish(numbered(2))
+        with pytest.raises(Unavailable):
+            await session.publish(numbered(3))
 
 
 async def test_saying_goodbye_to_nobody_takes_a_second() -> None:
@@ -318,13 +346,16 @@ async def test_saying_goodbye_to_nobody_takes_a_second() -> None:
 )
 async def test_the_reason_of_a_disconnect_is_told(code: int, words: str) -> None:
     """What the broker says when it ends a session stands in the error of everything in flight."""
-    async with StubBroker(puback=lambda _: None, reason="because") as broker, asyncio.timeout(IN_TIME_S):
-        async with connect(broker.port) as session:
-            publishing = asyncio.create_task(session.publish(numbered(1)))
-            await broker.until(lambda: len(broker.published) == 1)
-            await broker.disconnect(code)
-            with pytest.raises(Unavailable, match=f"the broker ended the session: {words}"):
-                await publishing
+    async with (
+        StubBroker(puback=lambda _: None, reason="because") as broker,
+        asyncio.timeout(IN_TIME_S),
+        connect(broker.port) as session,
+    ):
+        publishing = asyncio.create_task(session.publish(numbered(1)))
+        await broker.until(lambda: len(broker.published) == 1)
+        await broker.disconnect(code)
+        with pytest.raises(Unavailable, match=f"the broker ended the session: {words}"):
+            await publishing
 
 
 async def test_a_cut_in_mid_publish_fails_what_is_in_flight() -> None:
@@ -359,23 +390,26 @@ async def test_a_cut_in_mid_publish_fails_what_is_in_flight() -> None:
 )
 async def test_bytes_that_are_not_mqtt_do_no_harm(packet: bytes) -> None:
     """Whatever a broker sends, the session goes on or ends with `Unavailable`, and nothing is logged behind our back."""
-    async with StubBroker(puback=lambda _: None) as broker, asyncio.timeout(IN_TIME_S):
-        async with connect(broker.port, ack_timeout=SECOND) as session:
-            publishing = asyncio.create_task(session.publish(numbered(1)))
-            await broker.until(lambda: len(broker.published) == 1)
-            await broker.send(packet)
-            try:
-                verdict = await publishing
-            except Unavailable:
-                pass
-            else:
-                assert verdict.answer is not Answer.ACCEPTED
+    async with (
+        StubBroker(puback=lambda _: None) as broker,
+        asyncio.timeout(IN_TIME_S),
+        connect(broker.port, ack_timeout=SECOND) as session,
+    ):
+        publishing = asyncio.create_task(session.publish(numbered(1)))
+        await broker.until(lambda: len(broker.published) == 1)
+        await broker.send(packet)
+        try:
+            verdict = await publishing
+        except Unavailable:
+            pass
+        else:
+            assert verdict.answer is not Answer.ACCEPTED
 
 
 async def test_a_packet_without_end_ends_the_session() -> None:
     """A broker that announces a packet of 200 MB and sends on and on does not fill our memory."""
     async with StubBroker() as broker, asyncio.timeout(IN_TIME_S), connect(broker.port) as session:
-        with pytest.raises(Unavailable, match="more than a mebibyte|lost"):  # noqa: PT012  # one of the sends meets the end
+        with pytest.raises(Unavailable, match=r"more than a mebibyte|lost"):  # noqa: PT012  # one of the sends meets the end
             await broker.send(b"\x30\xff\xff\xff\x7f")
             while True:
                 sending = asyncio.create_task(broker.send(b"." * 65536))
@@ -389,13 +423,14 @@ async def test_a_packet_without_end_ends_the_session() -> None:
 async def test_what_comes_from_upstream_is_handed_on() -> None:
     """A message from the broker reaches `received`; one whose topic is not UTF-8 does not, and does no harm."""
     got: list[tuple[str, bytes]] = []
-    async with StubBroker() as broker, asyncio.timeout(IN_TIME_S):
-        async with mqtt.connect(
-            settings(broker.port), GATEWAY, None, lambda *came: got.append(came)
-        ) as session:
-            await broker.send(b"\x30\x07\x00\x02\xff\xfe\x00hi" + b"\x30\x08\x00\x03cmd\x00hi")
-            await session.publish(numbered(1))
-            assert got == [("cmd", b"hi")]
+    async with (
+        StubBroker() as broker,
+        asyncio.timeout(IN_TIME_S),
+        mqtt.connect(settings(broker.port), GATEWAY, None, lambda *came: got.append(came)) as session,
+    ):
+        await broker.send(b"\x30\x07\x00\x02\xff\xfe\x00hi" + b"\x30\x08\x00\x03cmd\x00hi")
+        await session.publish(numbered(1))
+        assert got == [("cmd", b"hi")]
 
 
 async def test_a_message_without_an_answer_must_not_carry_readings() -> None:
