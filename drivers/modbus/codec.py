@@ -59,9 +59,8 @@ class Codec:
                 f"address: expected 0 to {ADDRESSES - 1} as sent on the wire, found {self.address}"
             )
         elif self.end > ADDRESSES:
-            problems.append(
-                f"address: a {self.type.value} at {self.address} would reach past the last address {ADDRESSES - 1}"
-            )
+            reach = f"{self.width} registers from {self.address} on"
+            problems.append(f"address: expected no more than the last address {ADDRESSES - 1}, found {reach}")
         if self.type is Type.BOOL:
             problems += self._problems_of_a_bit()
         else:
@@ -78,9 +77,16 @@ class Codec:
             )
         if self.bit is not None and not 0 <= self.bit < REGISTER_BITS:
             problems.append(f"bit: expected 0 (least significant) to 15, found {self.bit}")
-        limited = self.minimum is not None or self.maximum is not None
-        if self.scale != 1 or self.offset != 0 or self.sentinels or limited:
-            problems.append("type: a bool has no scale, offset, sentinels, minimum or maximum")
+        of_numbers = {
+            "scale": self.scale != 1,
+            "offset": self.offset != 0,
+            "sentinels": bool(self.sentinels),
+            "minimum": self.minimum is not None,
+            "maximum": self.maximum is not None,
+        }
+        problems += [
+            f"{name}: only a number has one, and a bool is none" for name in of_numbers if of_numbers[name]
+        ]
         if self.wanted not in {None, ValueType.BOOLEAN}:
             problems.append("value_type: a bool is always boolean")
         return problems
@@ -285,7 +291,7 @@ class Codec:
         """Make the register bytes that decode to the value, or to the nearest one that the registers can hold.
 
         Of a bit in a register only that bit is set; a coil or discrete input is one byte, 0 or 1. Raises
-        `ValueError` when no raw value is near.
+        `ValueError` when the value is not one of this point's type or beyond what its registers hold.
         """
         if self.type is Type.BOOL:
             return self._encode_bit(value)
@@ -317,8 +323,8 @@ class Codec:
 _EXACT_IN_A_FLOAT = 10**15
 """A decimal of up to 15 significant digits survives becoming a binary64 and being printed (IEEE 754, DBL_DIG)."""
 
-_CONTEXT = Context(prec=100)
-"""Wide enough for any 64-bit register under any scale that a person would write; nothing is rounded."""
+_CONTEXT = Context(prec=400)
+"""Wider than any 64-bit register under any scale that `agent.fields.fraction` reads: nothing is rounded."""
 
 
 def _exact_float(raw: Raw, factor: int, constant: int, denominator: int) -> float:

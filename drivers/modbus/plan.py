@@ -58,7 +58,7 @@ def _groups(members: list[Member], most: int, gap: int) -> list[list[Member]]:
         codec = member.codec
         if codec.width > most:
             raise ValueError(
-                f"a {codec.type.value} has {codec.width} registers, and one request may ask for {most}"
+                f"{codec.type.value}: expected at most the {most} registers of one request, found {codec.width}"
             )
         if not groups or codec.address - end > gap or codec.end - start > most:
             groups.append([])

@@ -41,7 +41,9 @@ MaxBits = Annotated[
 class PointSettings(PointBase, frozen=True, kw_only=True):
     """A point of a Modbus device: where it lies and how it is read. value = raw * scale + offset."""
 
-    table: Table
+    table: Annotated[
+        Table, Meta(description="In which of the device's tables it lies; function 1, 2, 4 or 3 reads it.")
+    ]
     address: Annotated[
         int,
         Meta(
@@ -65,8 +67,13 @@ class PointSettings(PointBase, frozen=True, kw_only=True):
         ]
         | None
     ) = None
-    scale: Fraction = Fraction(1)
-    offset: Fraction = Fraction(0)
+    scale: Annotated[
+        Fraction, Meta(description="What the raw value is multiplied by, exactly: 0.1 means tenths.")
+    ] = Fraction(1)
+    offset: Annotated[
+        Fraction,
+        Meta(description="What is then added, in the point's unit: -273.15 turns kelvin into Celsius."),
+    ] = Fraction(0)
     sentinels: Annotated[
         tuple[Fraction, ...],
         Meta(description="Raw values that mean `no value`, signed or as the bit pattern: -32768 or 0x8000."),
@@ -127,7 +134,9 @@ class PointSettings(PointBase, frozen=True, kw_only=True):
 class Defaults(Settings, frozen=True, kw_only=True):
     """How a device type wants to be read, unless the device's own settings say otherwise."""
 
-    order: Order = Order.ABCD
+    order: Annotated[Order, Meta(description="Order of the bytes of a value, A the most significant.")] = (
+        Order.ABCD
+    )
     gap: Gap = 0
     max_count: MaxCount = MOST_REGISTERS
     max_bits: MaxBits = MOST_BITS
@@ -136,17 +145,23 @@ class Defaults(Settings, frozen=True, kw_only=True):
 class Profile(Settings, frozen=True, kw_only=True):
     """A device type."""
 
-    manufacturer: str
-    model: str
+    manufacturer: Annotated[str, Meta(description="As it stands on the device.")]
+    model: Annotated[
+        str, Meta(description="As it stands on the device; what looks alike may have another map.")
+    ]
     revision: Annotated[str | None, Meta(description="Of the maker's register map, where it has one.")] = None
     source: Annotated[
         tuple[str, ...],
         Meta(min_length=1, description="The documents and programs that the map was taken from."),
     ]
     verified: Annotated[str, Meta(description="By what the map was checked, and what was not.")]
-    notes: tuple[str, ...] = ()
-    defaults: Defaults = Defaults()
-    points: Annotated[tuple[PointSettings, ...], Meta(min_length=1)]
+    notes: Annotated[
+        tuple[str, ...], Meta(description="What else somebody who installs it should know.")
+    ] = ()
+    defaults: Annotated[Defaults, Meta(description="How it wants to be read.")] = Defaults()
+    points: Annotated[
+        tuple[PointSettings, ...], Meta(min_length=1, description="What it measures, and where that lies.")
+    ]
 
     def __post_init__(self) -> None:
         names = [point.name for point in self.points]

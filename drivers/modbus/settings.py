@@ -6,13 +6,13 @@ Pure: the points of a device, their codecs and the blocks to read. How long to w
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from typing import Annotated
 
 from msgspec import Meta
 
-from agent.fields import Filed, Id, Limits
+from agent.fields import Filed, Id, Limits, duration_text
 from agent.interfaces import DeviceBase, LinkBase
 from agent.sample import Point
 from drivers.modbus.block import Block
@@ -117,7 +117,7 @@ class LinkSettings(LinkBase, frozen=True, kw_only=True):
     """A Modbus TCP connection, and the devices that are reached through it."""
 
     host: Annotated[str, Meta(min_length=1, description="Name or address of the device or gateway.")]
-    port: Annotated[int, Meta(ge=1, le=65535)] = 502
+    port: Annotated[int, Meta(ge=1, le=65535, description="TCP port.")] = 502
     timeout: Annotated[
         timedelta, Limits("10ms", "60s"), Meta(description="How long an answer may take, and connecting too.")
     ] = timedelta(seconds=1)
@@ -132,7 +132,9 @@ class LinkSettings(LinkBase, frozen=True, kw_only=True):
     request_delay: Annotated[
         timedelta, Limits("0ms", "60s"), Meta(description="Pause between an answer and the next request.")
     ] = timedelta(0)
-    devices: Annotated[tuple[DeviceSettings, ...], Meta(min_length=1)]
+    devices: Annotated[
+        tuple[DeviceSettings, ...], Meta(min_length=1, description="What is reached through it.")
+    ]
 
 
 def points(device: DeviceSettings) -> tuple[Point, ...]:
@@ -143,6 +145,21 @@ def points(device: DeviceSettings) -> tuple[Point, ...]:
 def owner(link: LinkSettings) -> str:
     """What only one link may hold: two links to the same host and port would disturb each other."""
     return f"{link.host}:{link.port}"
+
+
+def problems(link: LinkSettings) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What does not fit together between the devices of a link: the path to the setting, and what is wrong with it."""
+    slowest = max(link.timeout if device.timeout is None else device.timeout for device in link.devices)
+    if link.quiet is not None and link.quiet < slowest:
+        expected, found = duration_text(slowest), duration_text(link.quiet)
+        yield (
+            ("quiet",),
+            f"quiet: expected no less than the longest timeout of the link, {expected}, found {found}",
+        )
+    share = sum(len(device.blocks) * link.request_delay / device.interval for device in link.devices)
+    if share >= 1:
+        taken = f"the pauses alone take {share:.0%} of it: read less often, or fewer points"
+        yield ("request_delay",), f"request_delay: expected time for the requests too, found that {taken}"
 
 
 def _repeated(names: Iterable[str]) -> list[str]:

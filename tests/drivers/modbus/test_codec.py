@@ -186,18 +186,18 @@ def test_pymodbus_reads_the_same(data, type_, low_word_first):
     type_=st.sampled_from(INTEGERS),
     scale=st.sampled_from(SCALES),
     offset=st.integers(-99, 99),
+    quarters=st.tuples(st.integers(-9, 9), st.integers(-9, 9)).filter(lambda pair: pair[0] < pair[1]),
 )
-def test_limits_hold_for_the_value_and_include_their_ends(data, type_, scale, offset):
-    """Minimum and maximum are compared with the exact value, also where the scale is negative."""
+def test_limits_hold_for_the_value_and_include_their_ends(data, type_, scale, offset, quarters):
+    """Minimum and maximum are compared with the exact value: on it, a quarter of a step beside it, on either side."""
     raw = data.draw(raws(type_))
-    least = data.draw(raws(type_)) * Fraction(scale)
-    greatest = data.draw(raws(type_)) * Fraction(scale)
-    inside = least <= raw * Fraction(scale) + offset <= greatest
-    assume(least < greatest)
+    value, quarter = raw * Fraction(scale) + offset, abs(Fraction(scale)) / 4
+    least, greatest = (value + count * quarter for count in quarters)
+    inside = quarters[0] <= 0 <= quarters[1]
     try:
         made = codec(type_, scale=scale, offset=offset, minimum=least, maximum=greatest)
     except ValueError:
-        assert not inside  # no raw value is
+        assert not inside  # the registers hold nothing between these limits
         return
     assert (made.decode(raw_bytes(type_, raw)) is not Reason.OUT_OF_RANGE) == inside
 
@@ -291,14 +291,14 @@ def test_a_value_type_can_be_chosen_where_it_loses_what_is_known_to_be_lost():
         ({"type_": "int16", "address": -1}, "address: expected 0 to 65535"),
         (
             {"type_": "float32", "address": 65535},
-            "address: a float32 at 65535 would reach past the last address",
+            "address: expected no more than the last address 65535, found 2 registers from 65535 on",
         ),
         ({"type_": "uint16", "table": Table.COIL}, "type: the coil table holds single bits"),
         ({"type_": "bool"}, "bit: a bool in the holding table needs to know which bit"),
         ({"type_": "bool", "bit": 16}, "bit: expected 0 (least significant) to 15, found 16"),
         ({"type_": "bool", "table": Table.DISCRETE, "bit": 1}, "bit: a discrete is one bit already"),
-        ({"type_": "bool", "bit": 0, "scale": "2"}, "type: a bool has no scale"),
-        ({"type_": "bool", "bit": 0, "maximum": "2"}, "type: a bool has no scale"),
+        ({"type_": "bool", "bit": 0, "scale": "2"}, "scale: only a number has one"),
+        ({"type_": "bool", "bit": 0, "maximum": "2"}, "maximum: only a number has one"),
         ({"type_": "bool", "bit": 0, "wanted": ValueType.INTEGER}, "value_type: a bool is always boolean"),
         ({"type_": "int16", "bit": 0}, "bit: only a bool is one bit of a register"),
         ({"type_": "int16", "scale": "0"}, "scale: expected a number other than 0"),

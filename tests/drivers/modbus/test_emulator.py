@@ -216,7 +216,7 @@ async def test_an_address_that_cannot_be_had_is_said():
     type_=st.sampled_from([type_ for type_ in Type if type_ is not Type.BOOL]),
     scale=st.sampled_from(["1", "0.1", "-0.5", "100"]),
     unit=st.sampled_from(["Cel", "kW.h", "V", "[ppm]", "%", "W", None]),
-    limits=st.sampled_from([(None, None), ("0", "10"), ("500", "501"), (None, "-3")]),
+    limits=st.sampled_from([(None, None), ("0", "10"), ("500", "501"), (None, "-3"), ("0.7", "0.9")]),
     time_s=st.floats(0, 4e9),
 )
 def test_whatever_is_configured_can_be_shown_and_is_good(type_, scale, unit, limits, time_s):

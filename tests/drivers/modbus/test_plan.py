@@ -132,7 +132,7 @@ def test_tables_are_separate():
 
 def test_a_point_longer_than_the_limit_is_an_error():
     """There is no request that could read it whole."""
-    with pytest.raises(ValueError, match="a uint64 has 4 registers, and one request may ask for 2"):
+    with pytest.raises(ValueError, match="uint64: expected at most the 2 registers of one request, found 4"):
         plan([at(0, 4)], BlockLimits(registers=2))
 
 

@@ -1,12 +1,14 @@
 """Settings: what an operator writes, what is refused, and what follows."""
 
+from datetime import timedelta
 from fractions import Fraction
 
 import msgspec
 import pytest
 
+from agent import document
 from agent.sample import Class, ValueType
-from drivers.modbus import DeviceSettings, LinkSettings, owner, points
+from drivers.modbus import DeviceSettings, LinkSettings, owner, points, problems
 from drivers.modbus.plan import BlockLimits
 from drivers.modbus.profile import Defaults, PointSettings, Profile
 from drivers.modbus.registers import Order, Table, Type
@@ -126,7 +128,10 @@ def test_a_device_that_cannot_be_read_as_written_is_refused(written, problem):
     [
         ({"table": "holding", "address": 0}, "type: expected the type of the holding registers"),
         ({"table": "coil", "address": 0, "type": "int16"}, "type: the coil table holds single bits"),
-        ({"table": "input", "address": 65535, "type": "int32"}, "address: a int32 at 65535 would reach past"),
+        (
+            {"table": "input", "address": 65535, "type": "int32"},
+            "address: expected no more than the last address 65535, found 2 registers from 65535 on",
+        ),
     ],
 )
 def test_a_point_that_cannot_be_is_refused_where_it_is_written(written, problem):
@@ -142,9 +147,58 @@ def test_a_profile_names_each_point_once():
         profile(point("a"), point("a", 2))
 
 
+def link(*devices, **given):
+    return LinkSettings(id="l", driver="modbus", host="192.0.2.10", devices=devices, **given)
+
+
+def test_a_link_whose_settings_fit_together_has_no_problems():
+    """Also one that leaves everything out."""
+    device = DeviceSettings(id="d", points=(point("a"),))
+    assert not list(problems(link(device)))
+    assert not list(
+        problems(link(device, quiet=timedelta(seconds=1), request_delay=timedelta(milliseconds=100)))
+    )
+
+
+def test_quiet_may_not_be_shorter_than_an_answer_may_take():
+    """An answer that is still on its way would be taken for the next one's."""
+    slow = DeviceSettings(id="slow", points=(point("a"),), timeout=timedelta(seconds=3))
+    fast = DeviceSettings(id="fast", points=(point("a"),))
+    ((path, words),) = problems(link(slow, fast, quiet=timedelta(seconds=2)))
+    assert path == ("quiet",)
+    assert words == "quiet: expected no less than the longest timeout of the link, 3s, found 2s"
+
+
+def test_pauses_that_leave_no_time_for_requests_are_a_problem():
+    """Twelve requests each second with a tenth of a second between them cannot be."""
+    apart = tuple(point(f"p{at}", 10 * at) for at in range(12))
+    device = DeviceSettings(id="d", points=apart, interval=timedelta(seconds=1))
+    ((path, words),) = problems(link(device, request_delay=timedelta(milliseconds=100)))
+    assert path == ("request_delay",)
+    assert "the pauses alone take 120% of it" in words
+
+
 def test_only_one_link_may_hold_a_host_and_port():
     """What the check of the whole configuration compares."""
     device = DeviceSettings(id="d", points=(point("a"),))
-    assert (
-        owner(LinkSettings(id="l", driver="modbus", host="192.0.2.10", devices=(device,))) == "192.0.2.10:502"
+    assert owner(link(device)) == "192.0.2.10:502"
+
+
+def test_a_configuration_names_a_profile_and_finds_it(tmp_path):
+    """By its name without `.yaml`, among ours or beside the file; a mistake in it is reported where it stands."""
+    ours = tmp_path / "ours.yaml"
+    ours.write_text("{id: meter, profile: eastron-sdm630, only: [frequency]}")
+    found = document.read(DeviceSettings, ours)
+    assert not found.problems
+    assert names(found.settings) == ["frequency"]
+
+    (tmp_path / "mine.yaml").write_text(
+        "manufacturer: I\nmodel: mine\nsource: [me]\nverified: no\n"
+        "points:\n  - {name: a, table: input, address: 65535, type: float32}\n"
+    )
+    theirs = tmp_path / "theirs.yaml"
+    theirs.write_text("{id: meter, profile: mine}")
+    (problem,) = document.read(DeviceSettings, theirs).problems
+    assert str(problem).endswith(
+        "mine.yaml:6:38: address: expected no more than the last address 65535, found 2 registers from 65535 on"
     )
