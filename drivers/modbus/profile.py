@@ -11,6 +11,7 @@ from typing import Annotated
 
 from msgspec import Meta, field
 
+from agent.fields import Place
 from agent.interfaces import PointBase, Settings
 from agent.sample import Point
 from drivers.modbus.codec import Codec
@@ -118,15 +119,15 @@ class PointSettings(PointBase, frozen=True, kw_only=True):
             wanted=self.type_,
         )
 
-    def point(self) -> Point:
-        """What the rest of the agent knows of it."""
+    def point(self, place: Place) -> Point:
+        """What the rest of the agent knows of it, as a point of a device at this place."""
         return Point(
             name=self.name,
             type=self.codec(Order.ABCD).value_type,
             unit=self.unit,
             quantity_kind=self.quantity_kind,
             class_=self.class_,
-            place=self.place,
+            place=self.place.within(place),
             designation=self.designation,
         )
 

@@ -138,8 +138,8 @@ class LinkSettings(LinkBase, frozen=True, kw_only=True):
 
 
 def points(device: DeviceSettings) -> tuple[Point, ...]:
-    """The points of a device, in the order of its samples. Their places are as written: within the device's is the agent's part."""
-    return tuple(point.point() for point in device.selected)
+    """The points of a device, in the order of its samples, each within the device's place."""
+    return tuple(point.point(device.place) for point in device.selected)
 
 
 def owner(link: LinkSettings) -> str:

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 
 from agent import document
+from agent.fields import Place
 from agent.sample import Class, ValueType
 from drivers.modbus import DeviceSettings, LinkSettings, owner, points, problems
 from drivers.modbus.plan import BlockLimits
@@ -96,6 +97,14 @@ def test_a_point_tells_the_rest_of_the_agent_what_it_is():
         Class.BILLING,
         "QE1",
     )
+
+
+def test_a_point_lies_within_the_place_of_its_device():
+    """What it leaves open is the device's; what it says itself stays."""
+    device = DeviceSettings(
+        id="d", place=Place(storey="k1", room="12"), points=(point("a", place=Place(room="14")),)
+    )
+    assert points(device)[0].place == Place(storey="k1", room="14")
 
 
 def test_a_coil_needs_no_type():
