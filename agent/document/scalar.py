@@ -20,7 +20,7 @@ from agent import fields
 from agent.document.nodes import Node, ScalarNode, SequenceNode, mark_of
 from agent.document.problem import meant, one_of
 from agent.document.source import SECRET
-from agent.document.walk import Json, Walk, found, is_nothing
+from agent.document.walk import Json, Walk, found, is_nothing, is_plain
 from agent.secrets import NAME as SECRET_NAME
 
 BOOLEANS: Final = {
@@ -187,7 +187,7 @@ class Text:
         if type(node) is not ScalarNode or node.tag:
             return walk.unexpected(self, node, name, self._hint(node))
         text = node.value
-        if not text and node.style is None:
+        if not text and is_plain(node):
             return walk.unexpected(self, node, name)
         if (
             (self.pattern is not None and not self.pattern.search(text))

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from agent.document.nodes import MappingNode, Node, ScalarNode, SequenceNode, mark_of
 from agent.document.problem import SHOWN, meant, one_of, shown
-from agent.document.walk import WRONG, Json, Kind, Walk, is_nothing
+from agent.document.walk import WRONG, Json, Kind, Walk, is_nothing, is_plain
 
 INCLUDED: Final = "included"
 _INCLUDED_SCHEMA: Final = {
@@ -109,7 +109,7 @@ class Section:
         known = "" if hint else f": expected {one_of(self.fields)}"
         if key.isdigit():
             known = ": a decimal comma? Numbers have a point: 0.1"
-        walk.problem(node, f"{key}{rest}: unknown key in this {self.noun}{hint}{known}")
+        walk.problem(node, f"{key or 'a key'}{rest}: unknown key in this {self.noun}{hint}{known}")
 
     def _made(self, values: dict[str, Any], node: Node, walk: Walk, name: str) -> Any:
         try:
@@ -269,7 +269,7 @@ class OrNothing:
 
     def read(self, node: Node, walk: Walk, name: str) -> Any:
         """Read nothing, or else the value."""
-        if type(node) is ScalarNode and node.style is None and not node.tag and node.value in _NULLS:
+        if type(node) is ScalarNode and node.value in _NULLS and is_plain(node):
             return None
         return self.kind.read(node, walk, name)
 

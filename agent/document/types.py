@@ -30,6 +30,7 @@ from agent.document.walk import Json, Kind
 from agent.fields import Checked, Filed, Limits, Plugged, Secret, Size, Unique, duration_text
 
 _COLLECTIONS: Final = {tuple: tuple, list: list, set: set, frozenset: frozenset, Sequence: tuple}
+_NOUNS: Final = {"root": "configuration"}
 _sections: Final[dict[type[Any], Section]] = {}
 
 
@@ -42,10 +43,12 @@ def section_of(type_: type[Any]) -> Section:
     """The section that a Struct or dataclass declares; one for each."""
     section = _sections.get(type_)
     if section is None:
-        noun = type_.__name__.removesuffix("Settings").lower() or "section"
+        noun = type_.__name__.removesuffix("Settings").lower()
         summary = (type_.__doc__ or "").partition("\n\n")[0].strip()
         title = f"{type_.__module__}.{type_.__qualname__}"
-        section = _sections[type_] = Section(type_, noun, title, summary, lambda: _fields(type_))
+        section = _sections[type_] = Section(
+            type_, _NOUNS.get(noun, noun), title, summary, lambda: _fields(type_)
+        )
     return section
 
 

@@ -95,9 +95,10 @@ class Walk:
         if node.tag == SECRET or kind.secret:
             # The kind says what it thinks of it; a tag where a secret belongs may be the secret itself.
             return kind.read(node, self, name)
+        tag = node.tag.replace("tag:yaml.org,2002:", "!!")
         return self.problem(
             node,
-            f"{name}: expected no tag but !secret and !include; found {shown(node.tag)}: "
+            f"{name}: expected no tag but !secret and !include; found {shown(tag)}: "
             "a text that begins with ! needs quotes",
         )
 
@@ -113,7 +114,12 @@ class Walk:
 
 def is_nothing(node: Node) -> bool:
     """Whether a key stands there with nothing behind it."""
-    return isinstance(node, ScalarNode) and not node.value and node.style is None and not node.tag
+    return isinstance(node, ScalarNode) and not node.value and is_plain(node)
+
+
+def is_plain(node: ScalarNode) -> bool:
+    """Whether a word stands there without quotes and without a tag."""
+    return not node.style and not node.tag  # libyaml and PyYAML differ in what style that is
 
 
 def found(node: Node) -> str:
