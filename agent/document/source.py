@@ -47,12 +47,12 @@ class Files:
         `named_at` is where the file is named; `within` are the files from the first one down to there.
         """
         at = named_at or Mark(path)
+        text = self._text(path, at)
+        if text is None:
+            return None
         real = os.path.realpath(path)
         if real in within:
             self._report(at, f"{path} is being read already: a file cannot include itself")
-            return None
-        text = self._text(path, at)
-        if text is None:
             return None
         try:
             node = composed(path, text)
