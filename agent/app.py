@@ -22,7 +22,7 @@ from typing import Any
 import structlog
 
 from agent import __version__, control, plugins
-from agent.buffer import Buffer, open_buffer
+from agent.buffer import Buffer, Ledger, open_buffer
 from agent.clock import Clock
 from agent.collector import PULSE_S, Collector
 from agent.forwarder import FAREWELL_S, Forwarder, Route
@@ -139,7 +139,7 @@ async def serve(root: Root, socket: Path, notify: Notify) -> None:
                 await agent.run()
         finally:
             await buffer.store((), read=0)  # what was settled since the last commit
-            log.info("agent.stopped", **await agent.report.ledger())
+            _sum_up(await buffer.ledger())
 
 
 @contextlib.asynccontextmanager
@@ -152,6 +152,24 @@ async def _answering(socket: Path, report: Report) -> AsyncIterator[None]:
         except OSError as error:
             log.warning("control.unavailable", socket=str(socket), error=str(error))
         yield
+
+
+def _sum_up(ledger: Ledger) -> None:
+    """The last words: what became of every reading."""
+    for name, counts in ledger.uplinks.items():
+        log.info(
+            "uplink.stopped",
+            uplink=name,
+            stored=counts.stored,
+            acknowledged=counts.acknowledged,
+            waiting=counts.waiting,
+            filtered=counts.filtered,
+            refused=counts.refused,
+            dropped=sum(counts.dropped.values()),
+        )
+    for problem in ledger.problems():
+        log.error("ledger.unbalanced", problem=problem)
+    log.info("agent.stopped", read=ledger.read, stored=ledger.stored, dropped=sum(ledger.dropped.values()))
 
 
 def _routes(root: Root) -> list[Route]:

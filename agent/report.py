@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
+
 from agent import __version__
 from agent.buffer import Buffer
 from agent.clock import Clock
@@ -53,7 +55,8 @@ class Report:
 
     async def ledger(self) -> dict[str, Any]:
         """What was read, stored, dropped, and acknowledged by each uplink; `problems` is empty when it balances."""
-        return (await self.buffer.ledger()).document()
+        ledger = await self.buffer.ledger()
+        return {**msgspec.structs.asdict(ledger), "problems": ledger.problems()}
 
     async def read(self, device: str) -> dict[str, Any]:
         """One fresh sample of this device, read beside its schedule.

@@ -102,11 +102,9 @@ class Lanes:
         """Upstream will never take these: they go to the refused list, with its words, and are done with."""
         self._book.settle(self._uplink, spans, words)
 
-    async def wait(self) -> None:
-        """Returns when either lane has something to take."""
-        while not self._outstanding.offer(
-            Lane.LIVE, self._reader.readable_from
-        ) and not self._outstanding.offer(Lane.BACKLOG, self._reader.readable_from):
+    async def wait(self, lane: Lane) -> None:
+        """Returns when this lane has something to take."""
+        while not self._outstanding.offer(lane, self._reader.readable_from):
             self._changed.clear()
             await self._changed.wait()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
@@ -15,12 +16,11 @@ class BufferSettings(Settings, frozen=True):
     """The buffer on disk: where it is, how much it may hold and how often it is written."""
 
     folder: Annotated[
-        str,
+        Path,
         msgspec.Meta(
-            min_length=1,
             description="Folder of the store file, its 1 MiB reserve and damaged files that were set aside.",
         ),
-    ] = "/var/lib/diaccess-agent/buffer"
+    ] = Path("/var/lib/diaccess-agent/buffer")
     size: Annotated[
         Size,
         Limits(least="4MiB", greatest="1024GiB"),

@@ -9,11 +9,12 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
-from typing import Final, Self
+from typing import Final, Self, cast
 
 import structlog
 
-from drivers.modbus.transaction import Answer, Conversation, Question
+from drivers.modbus.framing import Question
+from drivers.modbus.transaction import Answer, Conversation
 
 log = structlog.get_logger()
 
@@ -44,17 +45,17 @@ class Connection(asyncio.BufferedProtocol):
         *,
         conversation: Conversation,
         now_ns: Callable[[], int],
-        broke: Callable[[], None],
+        stir: Callable[[], None],
         limit_s: float,
     ) -> Self:
         """Connect within the limit. Raises `OSError`, of which `TimeoutError` is one.
 
-        `broke` is called when the connection ends in an error while nothing is outstanding.
+        `stir` is called when something happens that nobody waits for: a late answer, or its end in an error.
         """
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(limit_s):
             _, connection = await loop.create_connection(
-                lambda: cls(loop, conversation, now_ns, broke), host, port
+                lambda: cls(loop, conversation, now_ns, stir), host, port
             )
         return connection
 
@@ -63,12 +64,12 @@ class Connection(asyncio.BufferedProtocol):
         loop: asyncio.AbstractEventLoop,
         conversation: Conversation,
         now_ns: Callable[[], int],
-        broke: Callable[[], None],
+        stir: Callable[[], None],
     ) -> None:
         self._loop = loop
         self._conversation = conversation
         self._now_ns = now_ns
-        self._broke = broke
+        self._stir = stir
         self._transport: asyncio.Transport | None = None
         self._outcome: asyncio.Future[Answer | None] | None = None
         self._debug = log.is_enabled_for(logging.DEBUG)
@@ -115,8 +116,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport over."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  for the type checker: TCP has no other
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
         sock: socket.socket = transport.get_extra_info("socket")
         for level, option, value in KEEPALIVE:
             sock.setsockopt(level, option, value)
@@ -138,6 +138,8 @@ class Connection(asyncio.BufferedProtocol):
         if answer is not None and self._outcome is not None and not self._outcome.done():
             self.proven = True
             self._outcome.set_result(answer)
+        if self._conversation.heard:
+            self._stir()
         if self._conversation.broken:
             self.close(self._conversation.broken)
 
@@ -158,4 +160,4 @@ class Connection(asyncio.BufferedProtocol):
             self._conversation.abandon(self._now_ns())
             self._outcome.set_exception(Lost(why))
         elif failed:
-            self._broke()
+            self._stir()

@@ -14,6 +14,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from typing import cast
 
 import structlog
 from pymodbus.constants import ExcCodes
@@ -139,8 +140,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Note the connection, so that closing the server closes it."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # what a TCP server gives
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
         self._connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002  # whatever the cause

@@ -142,17 +142,17 @@ def summary(arrived: Arrived, code: int | None) -> int:
         say(f"\nThe agent ended with code {code}; its last words are in {relative('agent.log')}:")
         say("".join((FOLDER / "agent.log").read_text().splitlines(keepends=True)[-20:]))
         return 1
-    acknowledged = last["uplinks"]["city"]["acknowledged"]
-    balanced = (
-        not last["problems"] and last["read"] == last["stored"] and acknowledged == len(arrived.readings)
-    )
+    uplink = last_event("uplink.stopped") or {}
+    problem = last_event("ledger.unbalanced")
+    acknowledged = uplink.get("acknowledged", 0)
+    balanced = problem is None and last["read"] == last["stored"] and acknowledged == len(arrived.readings)
     say(
         f"\nread {last['read']}  stored {last['stored']}  acknowledged {acknowledged}  "
-        f"waiting {last['uplinks']['city']['waiting']}  arrived at the broker {len(arrived.readings)} "
+        f"waiting {uplink.get('waiting')}  arrived at the broker {len(arrived.readings)} "
         f"({arrived.repeats} repeats, {arrived.bad} bad): {'it balances' if balanced else 'IT DOES NOT BALANCE'}"
     )
-    for problem in last["problems"]:
-        say(f"  {problem}")
+    if problem:
+        say(f"  {problem['problem']}")
     return 0 if balanced and arrived.readings else 1
 
 

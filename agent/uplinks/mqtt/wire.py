@@ -13,6 +13,7 @@ import fcntl
 import struct
 import termios
 from collections.abc import Callable
+from typing import cast
 
 RECEIVE_BYTES = 4096
 """A broker sends a publisher nothing but acknowledgements of 4 bytes; asyncio's own 256 KiB are mapped anew each time."""
@@ -114,8 +115,7 @@ class Wire(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The connection is open, TLS included."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  # what create_connection gives
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002  # asyncio's signature
         """Where the next bytes go."""
