@@ -9,7 +9,8 @@ EVENT=link.lost LINK=plant-room`. That socket never blocks: when the journal is 
 and counted, and the next one that gets through is preceded by `log.dropped`. Nothing in here raises, whatever it is
 given, and a `Secret` prints as its name.
 
-What libraries log through the standard library comes the same way, as `library.said`, from warnings up. Tracebacks
+What libraries log through the standard library comes the same way, as `library.said`, from warnings up, and so does
+an error that ends the process. Tracebacks
 are those of the standard library, without the values of variables: those could be secrets. (structlog would bring
 in rich for them where that is installed; nothing here uses it.)
 """
@@ -116,6 +117,15 @@ def configure(settings: LogSettings, *, journal_socket: str = journal.SOCKET) ->
     for library, level in LIBRARY_LEVELS.items():
         logging.getLogger(library).setLevel(level)
     logging.captureWarnings(capture=True)
+    sys.excepthook = _last_words
+
+
+def _last_words(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """What ends the process is an event like the others: one entry, however many lines its traceback has."""
+    if issubclass(kind, Exception):
+        structlog.get_logger().critical("process.broken", error=kind.__name__, exc_info=(kind, error, trace))
+    else:
+        sys.__excepthook__(kind, error, trace)
 
 
 def choose(form: Form, journal_stream: str | None, stderr: Any) -> Form:

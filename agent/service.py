@@ -6,8 +6,8 @@ notified, everything here does nothing.
 The watchdog is fed by progress, not by a timer: a loop that runs while nothing gets done is as good as hung. Each
 kind of work is registered in `Progress` with the longest time that it may take to get one piece done, well or badly:
 an attempt that failed is progress (a building without power is no reason to restart), an attempt that never ends is
-not. `feed` pings systemd as long as no kind is overdue; when it stops, systemd aborts the process, which prints the
-stack of every thread (`trace_aborts`), and starts it again.
+not. `feed` pings systemd as long as no kind is overdue; when one is, it says where every task waits. Then systemd
+aborts the process, which prints the stack of every thread (`trace_aborts`), and starts it again.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import socket
 import time
 from collections.abc import Callable, MutableMapping
 from datetime import timedelta
-from typing import Final, Self
+from pathlib import Path
+from typing import Any, Final, Self
 
 import structlog
 
@@ -146,9 +147,23 @@ async def feed(notify: Notify, progress: Progress) -> None:
             starving = bool(overdue)
             if starving:
                 log.critical("watchdog.starving", abort_after=notify.interval, **overdue)
+                for task in asyncio.all_tasks():
+                    log.error("watchdog.task", task=task.get_name(), at=_whereabouts(task))
             else:
                 log.info("watchdog.fed")
         await asyncio.sleep(notify.interval.total_seconds() / 3)
+
+
+def _whereabouts(task: asyncio.Task[Any]) -> str:
+    """Where a task waits, from its outermost coroutine inwards; the stacks of threads do not show it."""
+    waiting: Any = task.get_coro()
+    places = []
+    while waiting is not None:
+        if frame := getattr(waiting, "cr_frame", None) or getattr(waiting, "ag_frame", None):
+            file = "/".join(Path(frame.f_code.co_filename).parts[-2:])
+            places.append(f"{file}:{frame.f_lineno} {frame.f_code.co_name}")
+        waiting = getattr(waiting, "cr_await", None) or getattr(waiting, "ag_await", None)
+    return " > ".join(places)
 
 
 def trace_aborts() -> None:

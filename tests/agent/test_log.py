@@ -36,6 +36,7 @@ def _as_before() -> Iterator[None]:
     """Undo what `configure` does to the process."""
     before = structlog.get_config()
     levels = {name: logging.getLogger(name).level for name in log.LIBRARY_LEVELS}
+    excepthook = sys.excepthook
     yield
     after = structlog.get_config()["logger_factory"]
     if isinstance(after, log._Output):
@@ -46,6 +47,7 @@ def _as_before() -> Iterator[None]:
     for name, level in levels.items():
         logging.getLogger(name).setLevel(level)
     logging.captureWarnings(capture=False)
+    sys.excepthook = excepthook
 
 
 class JournalSocket:
@@ -396,7 +398,7 @@ async def test_asyncio_comes_the_same_way(capsys):
 
 
 def test_a_plain_process_prints_nothing_raw(tmp_path):
-    """In a process of its own, everything on standard error is a JSON line, warnings and libraries included."""
+    """In a process of its own, everything on standard error is a JSON line: warnings, libraries, and what ends it."""
     program = (
         "import logging, warnings, structlog\n"
         "from agent.log import *\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -207,13 +208,20 @@ class Pings(Notify):
 
 
 def test_progress_feeds_the_watchdog():
-    """Pings come three times an interval while work gets done, stop when one kind of it does not, and come again."""
+    """Pings come three times an interval while work gets done; when it does not they stop, and the log says where."""
     pings = Pings()
+
+    async def deep_inside() -> None:
+        await asyncio.Event().wait()
+
+    async def around() -> None:
+        await deep_inside()
 
     async def main() -> None:
         progress = Progress(asyncio.get_running_loop().time)
         progress.expect("commits", timedelta(seconds=30))
         feeding = asyncio.create_task(feed(pings, progress))
+        stuck = asyncio.create_task(around(), name="stuck")
         for _ in range(100):
             await asyncio.sleep(1)
             progress.made("commits")
@@ -221,15 +229,20 @@ def test_progress_feeds_the_watchdog():
         progress.made("commits")
         await asyncio.sleep(20)
         feeding.cancel()
+        stuck.cancel()
 
     with structlog.testing.capture_logs() as events:
         virtual_time.run(main())
     assert pings.at_s == [*range(0, 131, 10), 200, 210]
-    assert [(event["log_level"], event["event"]) for event in events] == [
-        ("critical", "watchdog.starving"),
-        ("info", "watchdog.fed"),
+    tasks = {event["task"]: event["at"] for event in events if event["event"] == "watchdog.task"}
+    assert [event["event"] for event in events if event["event"] != "watchdog.task"] == [
+        "watchdog.starving",
+        "watchdog.fed",
     ]
     assert events[0]["commits"] == timedelta(seconds=40)
+    assert re.fullmatch(
+        r"agent/test_service.py:\d+ around > agent/test_service.py:\d+ deep_inside > .*", tasks["stuck"]
+    )
 
 
 async def test_nobody_watches():
