@@ -12,8 +12,8 @@ import asyncio
 import enum
 import math
 import random
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Final
@@ -138,18 +138,22 @@ class _Link:
         """Ask for a sample now, beside the schedule."""
         self._wanted[device].set()
 
-    async def source(self, device: str) -> AsyncIterator[Sample]:
+    async def source(self, device: str) -> AsyncGenerator[Sample, None]:
         """Poll one device for ever. Nothing is held across the `yield`: no lock, no time limit, no task group."""
         interval_ns = self._devices[device].interval // timedelta(microseconds=1) * 1000
         due_ns = self._clock.monotonic_ns()
         while True:
-            with suppress(TimeoutError):
-                wait_s = (due_ns - self._clock.monotonic_ns()) / 1e9
+            wait_s = (due_ns - self._clock.monotonic_ns()) / 1e9
+            try:
                 await asyncio.wait_for(self._wanted[device].wait(), wait_s)
+            except TimeoutError:
+                scheduled = True  # whatever the clock says: a timer may fire a little early
+            else:
+                scheduled = False
             self._wanted[device].clear()
             yield self._poll(self._devices[device])
-            late_ns = self._clock.monotonic_ns() - due_ns
-            if late_ns >= 0:  # else it was asked for beside the schedule
+            if scheduled:
+                late_ns = max(self._clock.monotonic_ns() - due_ns, 0)
                 missed = late_ns // interval_ns  # skipped, never queued
                 self._counts["missed"] += missed
                 due_ns += (missed + 1) * interval_ns
