@@ -20,6 +20,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from agent.fields import Checked
 from agent.formats.json.joining import CONTENT_TYPE, Joiner
 from agent.formats.json.payload import ENCODER
 from agent.interfaces import Command, FormatBase, Gateway, Message, Misconfigured
@@ -35,12 +36,22 @@ _FIELDS = {
 """Which fields each topic can fill in."""
 
 
+def _check(name: str) -> Checked:
+    """For the configuration: the problem of one topic at its own place."""
+
+    def check(text: str) -> None:
+        Template(text, _FIELDS[name])
+
+    return Checked(check)
+
+
 class FormatSettings(FormatBase, frozen=True, kw_only=True):
     """Plain JSON."""
 
     kind: str = "json"
     topic: Annotated[
         str,
+        _check("topic"),
         Meta(
             description="Topic of readings, with the fields {gateway} {site} {building} {lane} {device} {class}. "
             "With {device} or {class} in it, each of them gets messages of its own."
@@ -48,10 +59,12 @@ class FormatSettings(FormatBase, frozen=True, kw_only=True):
     ] = "diaccess/{gateway}/{lane}"
     status_topic: Annotated[
         str,
+        _check("status_topic"),
         Meta(description="Topic of the retained status, with the fields {gateway} {site} {building}."),
     ] = "diaccess/{gateway}/status"
     points_topic: Annotated[
         str,
+        _check("points_topic"),
         Meta(
             description="Topic of the retained description of each device's points, with the fields "
             "{gateway} {site} {building} {device}; {device} must be there."

@@ -26,7 +26,7 @@ import structlog
 from agent.interfaces import Connection, Gateway, Message
 from agent.uplinks.mqtt.settings import UplinkSettings, Version
 
-__all__ = ["UplinkSettings", "connect"]
+__all__ = ["UplinkSettings", "connect", "owner"]
 
 log = structlog.get_logger()
 
@@ -57,6 +57,15 @@ async def connect(
         await session.farewell()
     finally:
         session.abort()
+
+
+def owner(settings: UplinkSettings) -> str:
+    """What no second uplink may have (agent.settings): of two clients with one id a broker throws the first one out."""
+    host, port = settings.address
+    client = (
+        "the gateway's id as client id" if settings.client_id is None else f"client id {settings.client_id}"
+    )
+    return f"{client} (`client_id`) at {host}:{port}"
 
 
 @functools.cache
