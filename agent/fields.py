@@ -87,10 +87,11 @@ class Size(int):
         return f"{int(self)}B"
 
 
-_DURATION_UNITS = {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION_UNITS = {"ms": 1, "s": 1000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+"""In milliseconds."""
 _DURATION = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)\s*(ms|s|min|h|d)")
 _SIZE_UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-_SIZE = re.compile(r"([0-9]{1,15})\s*(B|KiB|MiB|GiB)")
+_SIZE = re.compile(r"([0-9]{1,20})\s*(B|KiB|MiB|GiB)")
 _FRACTION = re.compile(
     # A longer exponent would not be a number of this world, but would fill the memory with its digits.
     r"[-+]?(?:0x[0-9A-Fa-f]{1,16}|[0-9]{1,40}/[0-9]{1,40}|(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][-+]?[0-9]{1,2})?)"
@@ -101,7 +102,7 @@ def duration(text: str) -> timedelta:
     """Read `500ms`, `10s`, `15min`, `1h` or `30d`."""
     if match := _DURATION.fullmatch(text):
         try:
-            return timedelta(seconds=float(match[1]) * _DURATION_UNITS[match[2]])
+            return timedelta(microseconds=round(Fraction(match[1]) * _DURATION_UNITS[match[2]] * 1000))
         except OverflowError:
             pass
     raise ValueError("a duration with its unit, such as 500ms, 10s, 15min, 1h or 30d")
@@ -111,9 +112,8 @@ def duration_text(length: timedelta) -> str:
     """Write a duration so that `duration` reads it back, in the largest unit that leaves a whole number."""
     milliseconds = round(length / timedelta(milliseconds=1))
     for unit, factor in reversed(_DURATION_UNITS.items()):
-        each = round(factor * 1000)
-        if milliseconds and milliseconds % each == 0:
-            return f"{milliseconds // each}{unit}"
+        if milliseconds and milliseconds % factor == 0:
+            return f"{milliseconds // factor}{unit}"
     return f"{milliseconds}ms"
 
 

@@ -47,7 +47,7 @@ class Section:
         self.type = type_
         self.noun = noun
         self.title = title
-        self.expected = f"a section with the keys of a {noun}"
+        self.expected = f"a section with the keys of {'an' if noun[:1] in 'aeiou' else 'a'} {noun}"
         self._summary = summary
         self._declared = fields
         self._known: dict[str, Field] | None = None

@@ -23,10 +23,10 @@ def read(tmp_path):
     """Read one value of a type from how it is written; the value, or the one message."""
 
     def _read(type_, written):
-        Holder = dataclass(type("Holder", (), {"__annotations__": {"x": type_}}))
+        holder = dataclass(type("Holder", (), {"__annotations__": {"x": type_}}))
         path = tmp_path / "one.yaml"
         path.write_text(f"x: {written}\n", encoding="utf-8")
-        found = document.read(Holder, path)
+        found = document.read(holder, path)
         if found.problems:
             (problem,) = found.problems
             return problem.message
@@ -106,7 +106,7 @@ def test_a_word_is_read_by_the_type_that_is_wanted(read, type_, written, value):
         (int, "[1]", "x: expected a whole number; found a list"),
         (int, "{a: 1}", "x: expected a whole number; found a section of keys"),
         (int, "9" * 100, f"x: expected a whole number; found '{'9' * 57}...'"),
-        (int, "٣", "x: expected a whole number; found '٣'"),  # noqa: RUF001  a digit, but no ASCII one
+        (int, "٣", "x: expected a whole number; found '٣'"),
         (float, "nan", "x: expected a number; found 'nan'"),
         (float, ".inf", "x: expected a number; found '.inf'"),
         (float, "1e999", "x: expected a number; found '1e999': it is too large"),
