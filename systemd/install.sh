@@ -149,11 +149,15 @@ do_install() {
     say "$NAME $("$PREFIX/bin/$NAME" --version | sed 's/.* //') is installed in $PREFIX."
     if [ -n "$first" ]; then
         say "Next:"
-        say "  sudoedit $CONFIG/gateway.yaml             # your devices, and where their readings go"
-        say "  sudo $NAME check                          # says everything that is wrong with it"
-        say "  sudo systemctl enable --now $NAME         # now, and at every boot"
-        say "  sudo usermod -aG $NAME \$USER              # who may ask it; counts from the next log-in"
-        say "  $NAME status"
+        say "  sudoedit $CONFIG/gateway.yaml
+                your devices, and where their readings go
+  sudo $NAME check
+                says everything that is wrong with it
+  sudo systemctl enable --now $NAME
+                now, and at every boot
+  sudo usermod -aG $NAME \$USER
+                who may ask the running agent; counts from the next log-in
+  $NAME status"
     else
         say "The configuration was left as it is. Next:"
         say "  sudo $NAME check && sudo systemctl restart $NAME"
@@ -172,7 +176,7 @@ do_uninstall() {
         "$DESTDIR$LIBDIR/tmpfiles.d/$NAME.conf"
     rm -rf "$TREE" "$TREE.new" "$TREE.old"
     if [ -n "$PURGE" ]; then
-        rm -rf "${DESTDIR:?}$CONFIG" "$DESTDIR$STATE"
+        rm -rf "$DESTDIR$CONFIG" "$DESTDIR$STATE"
     fi
     if [ -n "$DESTDIR" ]; then
         say "$NAME is removed below $DESTDIR."
@@ -180,6 +184,7 @@ do_uninstall() {
     fi
 
     systemctl daemon-reload
+    systemctl reset-failed "$NAME.service" 2>/dev/null || : # it may have failed before
     if [ -n "$PURGE" ]; then
         rm -f "/etc/credstore/$NAME".*
         if id "$NAME" >/dev/null 2>&1; then userdel "$NAME"; fi
