@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from agent.buffer import schema
-from agent.buffer.change import Change, Placed, Refusal, Snapshot, Stub, Trim
+from agent.buffer.change import Change, Damaged, Placed, Refusal, Snapshot, Stub, Trim
 from agent.buffer.ledger import Drop, Ledger, UplinkCounts, UplinkLedger
 from agent.buffer.outstanding import Outstanding, UplinkState
 from agent.buffer.ranges import RangeSet
@@ -59,7 +59,10 @@ class Book:
 
     def __init__(self, snapshot: Snapshot, uplinks: Sequence[UplinkBase], boot: str) -> None:
         text = snapshot.states.get(STATE)
-        state = _decoder.decode(text) if text else BookState(next=schema.place(1, 0), boot="")
+        try:
+            state = _decoder.decode(text) if text else BookState(next=schema.place(1, 0), boot="")
+        except msgspec.MsgspecError as error:
+            raise Damaged(f"state {STATE!r}: {error}") from error
         self.text = text
         """What the file holds of the book."""
         self.boot = boot
@@ -102,11 +105,12 @@ class Book:
             kept = state.uplinks.get(settings.id)
             if kept is None:
                 oldest = settings.from_ is StartFrom.OLDEST and self.next > schema.place(1, 0)
+                counts = self.retired.pop(settings.id) if settings.id in self.retired else UplinkCounts()
                 kept = UplinkState(
                     filters=[(0, settings.filter)],
                     waiting=[(0, self.next)] if oldest else [],
                     readings=0,
-                    counts=self.retired.pop(settings.id, None) or UplinkCounts(),
+                    counts=counts,
                 )
                 if oldest:
                     self.uncounted.append(settings.id)
@@ -165,6 +169,12 @@ class Book:
             each.shift(low, by)
         return [row._replace(place=row.place + by) for row in placed]
 
+    def drop_placed(self, placed: Iterable[Placed], reason: Drop) -> None:
+        """Rows that were placed cannot be stored anywhere."""
+        for row in placed:
+            for each in self.uplinks.values():
+                each.drop(row.place, row.sample.shape, reason)
+
     def drop_unstored(self, readings: int, reason: Drop) -> None:
         """Readings that were read are not stored."""
         self.dropped[reason] = self.dropped.get(reason, 0) + readings
@@ -186,6 +196,19 @@ class Book:
 
     def change(self, placed: Sequence[Placed], below: int, *, uncertain: bool = False) -> Change:
         """What is to be written to the store file, which holds the rows below this place."""
+        return Change(
+            rows=placed,
+            deletes=list(self.deletes.within(0, below)),
+            trims=[trim for trim in self._trims if trim.low < below],
+            sweep=list(self.sweep),
+            states={STATE: self.state_text(uncertain=uncertain)},
+            stores=self._new_stores.copy(),
+            lines=self._new_lines.copy(),
+            refusals=self._refusals.copy(),
+        )
+
+    def state_text(self, *, uncertain: bool = False) -> str:
+        """What of the book goes into the file."""
         state = BookState(
             next=self.next,
             boot=self.boot,
@@ -196,16 +219,7 @@ class Book:
             retired=self.retired,
             uncertain=self.uncertain or uncertain,
         )
-        return Change(
-            rows=placed,
-            deletes=list(self.deletes.within(0, below)),
-            trims=[trim for trim in self._trims if trim.low < below],
-            sweep=list(self.sweep),
-            states={STATE: _encoder.encode(state).decode()},
-            stores=self._new_stores.copy(),
-            lines=self._new_lines.copy(),
-            refusals=self._refusals.copy(),
-        )
+        return _encoder.encode(state).decode()
 
     def change_in_memory(self, placed: Sequence[Placed], low: int) -> Change:
         """What is to be written to the store in memory, which holds the rows from this place on."""
@@ -216,16 +230,19 @@ class Book:
             stores=self._new_stores.copy(),
         )
 
-    def written(self, change: Change) -> None:
+    def written(self, change: Change, sweep: Iterable[tuple[int, int]]) -> None:
         """This change is written: its rows may be offered, its deletes are done."""
         self.deletes.difference_update(change.deletes)
-        if change.trims:
-            self._trims = [trim for trim in self._trims if trim not in change.trims]
+        self._trims = [trim for trim in self._trims if trim not in change.trims]
+        if self.doomed:
             self.doomed = {
-                place for place in self.doomed if any(trim.low <= place < trim.high for trim in self._trims)
+                place
+                for place in self.doomed
+                if place in self.deletes or any(trim.low <= place < trim.high for trim in self._trims)
             }
         if change.states:
             self.text = change.states[STATE]
+            self.sweep = RangeSet(sweep)
             for no in change.stores:
                 self._new_stores.pop(no, None)
             del self._new_lines[: len(change.lines)]
@@ -261,7 +278,7 @@ class Book:
     def passed(self, row: Stub) -> None:
         """A row was come upon that an uplink does not want: left over, if no other wants it either."""
         if row.shape and not self._needed(row.place, row.shape):
-            self.deletes.add(row.place, row.place + row.count)
+            self.deletes.add(row.place, row.place + row.cells)
 
     def damaged(self, row: Stub) -> None:
         """A row cannot be read: nobody gets it. How many readings that was, it may not be able to say."""
@@ -289,9 +306,9 @@ class Book:
     def _needed(self, place: int, shape: Shape) -> bool:
         return any(each.needs(place, shape) for each in self.uplinks.values())
 
-    def ledger(self, waiting: Mapping[str, int]) -> Ledger:
-        """All counts, with the waiting readings as they were counted in the rows."""
-        live = {name: _closed(each.counts, waiting[name]) for name, each in self.uplinks.items()}
+    def ledger(self) -> Ledger:
+        """All counts, and what should wait by them."""
+        live = {name: _closed(each.counts, each.readings) for name, each in self.uplinks.items()}
         retired = {name: _closed(counts, 0) for name, counts in self.retired.items()}
         return Ledger(read=self.read, stored=self.stored, dropped=self.dropped.copy(), uplinks=retired | live)
 

@@ -7,7 +7,7 @@ are about to be deleted are shown to it first (`before_delete`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from agent.buffer.interest import Interest
@@ -19,7 +19,7 @@ class Counted(NamedTuple):
     """A row, as far as counting needs it."""
 
     place: int
-    count: int
+    cells: int
     shape: Shape | None
     """`None` for a damaged row, which is not counted."""
 
@@ -31,9 +31,15 @@ Look = Callable[[int, int, int, int], list[Counted]]
 class Census:
     """Readings that wait for each uplink, as far as it has looked."""
 
-    def __init__(self, uplinks: Mapping[str, tuple[RangeSet, Interest]], ranks: Iterable[int]) -> None:
+    def __init__(
+        self,
+        uplinks: Mapping[str, tuple[RangeSet, Interest]],
+        without: Collection[int],
+        ranks: Iterable[int],
+    ) -> None:
         self.waiting = dict.fromkeys(uplinks, 0)
         self._uplinks = [(name, runs, interest) for name, (runs, interest) in uplinks.items()]
+        self._without = without
         everything = RangeSet(run for runs, _ in uplinks.values() for run in runs)
         self._ahead = {rank: everything.copy() for rank in ranks}
 
@@ -60,7 +66,7 @@ class Census:
 
     def _count(self, rows: Iterable[Counted]) -> None:
         for row in rows:
-            if row.shape is None:
+            if row.shape is None or row.place in self._without:
                 continue
             for name, runs, interest in self._uplinks:
                 if row.place in runs:

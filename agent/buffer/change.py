@@ -35,7 +35,7 @@ class Stub(NamedTuple):
     """A row without its cells."""
 
     place: int
-    count: int
+    cells: int
     shape: Shape | None
     """`None` when the row is so damaged that it does not say."""
     boot: str | None

@@ -64,8 +64,13 @@ class Folder:
 
     # --- setting aside
 
-    def set_aside(self) -> Path:
-        """Rename the store file and its log, as they are, and make room for at most three such. Raises `OSError`."""
+    def set_aside(self) -> Path | None:
+        """Rename the store file and its log, as they are, and keep at most three such; `None` when there is none.
+
+        Raises `OSError`.
+        """
+        if not self.store.exists():
+            return None
         stem = time.strftime("set-aside-%Y%m%dT%H%M%SZ", time.gmtime())
         aside = self.path / f"{stem}.sqlite"
         again = 1

@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from typing import Protocol
+from collections.abc import Iterable
 
 from agent.buffer.book import Book
-from agent.buffer.change import Piece, Placed
+from agent.buffer.change import Placed
 from agent.buffer.outstanding import Outstanding
 from agent.buffer.schema import number, store_no
+from agent.buffer.storage import Storage
 from agent.interfaces import Span
 from agent.sample import Lane, Row, Shape
-
-
-class Reader(Protocol):
-    """Where rows are read that are no longer in memory."""
-
-    async def read(
-        self, low: int, high: int, readings: int, wanted: Callable[[int, Shape], bool]
-    ) -> Piece | None:
-        """Rows of a run, as `Store.read`; `None` when that failed, or when places have changed meanwhile."""
-
-    @property
-    def readable_from(self) -> int:
-        """Rows below this place cannot be read now."""
 
 
 class Lanes:
@@ -34,10 +21,9 @@ class Lanes:
     next `Buffer.store`.
     """
 
-    def __init__(self, uplink: str, book: Book, reader: Reader) -> None:
+    def __init__(self, uplink: str, storage: Storage) -> None:
         self._uplink = uplink
-        self._book = book
-        self._reader = reader
+        self._storage = storage
         self._changed = asyncio.Event()
 
     def begin(self) -> None:
@@ -54,7 +40,7 @@ class Lanes:
         """
         outstanding = self._outstanding
         found: list[Row] = []
-        while readings > 0 and (run := outstanding.offer(lane, self._reader.readable_from)):
+        while readings > 0 and (run := outstanding.offer(lane, self._storage.readable_from)):
             low, high = run
             window = self._book.window
             if low >= window.low:
@@ -62,7 +48,7 @@ class Lanes:
                 continue
             if found:
                 break
-            piece = await self._reader.read(low, min(high, window.low), readings, self._wants)
+            piece = await self._storage.read(low, min(high, window.low), readings, self._wants)
             if piece:
                 for row in piece.passed:
                     self._book.passed(row)
@@ -104,7 +90,7 @@ class Lanes:
 
     async def wait(self, lane: Lane) -> None:
         """Returns when this lane has something to take."""
-        while not self._outstanding.offer(lane, self._reader.readable_from):
+        while not self._outstanding.offer(lane, self._storage.readable_from):
             self._changed.clear()
             await self._changed.wait()
 
@@ -118,6 +104,10 @@ class Lanes:
 
     def _wants(self, place: int, shape: Shape) -> bool:
         return self._outstanding.interest.wanted(place, shape) > 0
+
+    @property
+    def _book(self) -> Book:
+        return self._storage.book
 
     @property
     def _outstanding(self) -> Outstanding:

@@ -91,3 +91,7 @@ class Ledger(msgspec.Struct, frozen=True, kw_only=True):
                 words = " + ".join(f"{part} {count}" for part, count in parts.items())
                 found.append(f"uplink {name}: stored {each.stored} is not {words}")
         return found
+
+    def document(self) -> dict[str, object]:
+        """The counts and the problems as plain values, for JSON and tables."""
+        return {**msgspec.to_builtins(self), "problems": self.problems()}

@@ -212,6 +212,11 @@ class Outstanding:
         if self._tail >= low:
             self._tail += by
 
+    def found(self, readings: int) -> None:
+        """So many readings were there already when this uplink began at the oldest."""
+        self.counts.stored += readings
+        self.readings += readings
+
     def graft(self, kept: Outstanding, base: int) -> None:
         """Everything below `base` is as `kept` says, which was read from a file that could not be read before."""
         filters = self.interest.filters
@@ -246,12 +251,11 @@ class Outstanding:
         self.counts.drop(reason, self.readings - readings)
         self.readings = readings
 
-    def recount(self, readings: int) -> None:
-        """So many readings are safely stored and wait; what is missing was in rows that cannot be found."""
-        missing = self.readings - self._fresh_readings - readings
-        self.counts.drop(Drop.DAMAGED, missing)
-        self.readings -= missing
-        self._live = min(self._live, readings)
+    def miss(self, readings: int) -> None:
+        """So many readings that should wait are in no row that can be found."""
+        self.counts.drop(Drop.DAMAGED, readings)
+        self.readings -= readings
+        self._live = min(self._live, self.readings)
 
     def _subtract(self, place: int, wanted: int) -> None:
         self.readings -= wanted

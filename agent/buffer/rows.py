@@ -160,11 +160,12 @@ def decode(shape: Shape, monotonic_ns: int, data: bytes) -> Sample:
 _HEAD = struct.Struct("<QIQQq")
 
 
-def checksum(
-    store_id: str, number: int, count: int, shape: int, boot: int, monotonic_ns: int, data: bytes
-) -> int:
-    """CRC-32 over everything that a row is, as a signed 32-bit number (SQLite then keeps it in 4 bytes)."""
-    head = _HEAD.pack(number, count, shape, boot, monotonic_ns)
+def checksum(store_id: str, fields: tuple[int, int, int, int, int], data: bytes) -> int:
+    """CRC-32 over everything that a row is, as a signed 32-bit number (SQLite then keeps it in 4 bytes).
+
+    The fields: number, count, shape, boot, monotonic_ns. Raises `struct.error` when one of them cannot be that.
+    """
+    head = _HEAD.pack(*fields)
     return zlib.crc32(data, zlib.crc32(head, _seed(store_id))) - 0x8000_0000
 
 
@@ -232,7 +233,7 @@ def _encode_floats(cells: Sequence[float]) -> bytes:
     else:
         if single.unpack(data) == tuple(cells):
             return b"f" + data
-    if -_SCALED_LIMIT < min(cells) and max(cells) < _SCALED_LIMIT:
+    if min(cells) > -_SCALED_LIMIT and max(cells) < _SCALED_LIMIT:
         for scale in _SCALES:
             if whole := _whole(cells, scale):
                 return b"s" + scale.to_bytes(2, "little") + _encode_integers(whole)
@@ -295,14 +296,17 @@ def _decode_decimals(data: bytes, place: int, count: int) -> tuple[Sequence[Deci
     return [Decimal(text) for text in texts], place
 
 
+_LONG = 0xFF
+
+
 def _encode_length(length: int) -> bytes:
     """One byte up to 254; else 255 and four bytes."""
-    return bytes((length,)) if length < 0xFF else b"\xff" + length.to_bytes(4, "little")
+    return bytes((length,)) if length < _LONG else b"\xff" + length.to_bytes(4, "little")
 
 
 def _decode_length(data: bytes, place: int) -> tuple[int, int]:
     length = data[place]
-    if length < 0xFF:
+    if length < _LONG:
         return length, place + 1
     return int.from_bytes(data[place + 1 : place + 5], "little"), place + 5
 

@@ -29,6 +29,12 @@ RANKS = range(len(Class))
 PLACE_BITS = 48
 """A store holds up to 2**48 readings (a million a second for nine years), a file up to 2**15 stores."""
 
+
+def each_rank(statement: str) -> tuple[str, ...]:
+    """One statement for each table of rows, which it calls ROWS; by rank."""
+    return tuple(statement.replace("ROWS", f"row_{rank}") for rank in RANKS)
+
+
 _TABLES = """
 create table state(name text primary key, value text not null, crc integer not null) without rowid;
 create table store(no integer primary key, id text not null);
@@ -41,15 +47,38 @@ create table refused(no integer primary key, uplink text not null, store text no
 """
 
 _ROWS = """
-create table row_{rank}(place integer primary key, count integer not null, shape integer not null,
+create table ROWS(place integer primary key, count integer not null, shape integer not null,
     boot integer not null, monotonic_ns integer not null, crc integer not null, data blob not null);
 """
 
 CREATE = (
     _TABLES
-    + "".join(_ROWS.format(rank=rank) for rank in RANKS)
+    + "".join(each_rank(_ROWS))
     + f"pragma application_id={APPLICATION}; pragma user_version={VERSION};"
 )
+
+
+INSERT = each_rank("insert into ROWS values(?, ?, ?, ?, ?, ?, ?)")
+DELETE = each_rank("delete from ROWS where place >= ? and place < ?")
+SWEEP = each_rank(
+    "delete from ROWS where place in"
+    " (select place from ROWS where place >= ? and place < ? order by place limit ?)"
+)
+STUBS = each_rank(
+    "select place, count, shape, boot, monotonic_ns from ROWS"
+    " where place >= ? and place < ? order by place limit ?"
+)
+SHIFT = each_rank("update ROWS set place = place + ?")
+SELECT = (
+    " union all ".join(
+        statement.replace("RANK", str(rank))
+        for rank, statement in enumerate(
+            each_rank("select *, RANK from ROWS where place >= ?1 and place < ?2")
+        )
+    )
+    + " order by 1 limit ?3"
+)
+"""Rows of all classes in the order of their places, which SQLite merges as it goes; the last column is the rank."""
 
 
 def opening(pages: int) -> tuple[str, ...]:

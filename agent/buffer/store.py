@@ -9,11 +9,10 @@ Every method may raise `sqlite3.Error` or `OSError`, and `Damaged` when the file
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,27 +37,7 @@ _UNDECODABLE = (struct.error, TypeError, ValueError, IndexError, KeyError, Overf
 _Row = tuple[int, int, int, int, int, int, bytes]
 """place, count, shape, boot, monotonic_ns, crc, data"""
 
-_SELECT = (
-    " union all ".join(
-        f"select *, {rank} from row_{rank} where place >= ?1 and place < ?2"  # noqa: S608  # the rank is ours
-        for rank in schema.RANKS
-    )
-    + " order by 1 limit ?3"
-)
-_INSERT = tuple(f"insert into row_{rank} values(?, ?, ?, ?, ?, ?, ?)" for rank in schema.RANKS)
-_DELETE = tuple(f"delete from row_{rank} where place >= ? and place < ?" for rank in schema.RANKS)
-_SWEEP = tuple(
-    f"delete from row_{rank} where place in"
-    f" (select place from row_{rank} where place >= ? and place < ? order by place limit ?)"
-    for rank in schema.RANKS
-)
-_STUBS = tuple(
-    f"select place, count, shape, boot, monotonic_ns from row_{rank}"
-    " where place >= ? and place < ? order by place limit ?"
-    for rank in schema.RANKS
-)
-_SHIFT = tuple(f"update row_{rank} set place = place + ?" for rank in schema.RANKS)
-_EVERYTHING = (0, (1 << 63) - 1)
+_EVERYTHING = (0, schema.END)
 
 
 class Store:
@@ -135,7 +114,7 @@ class Store:
 
         Gives besides the place up to which all has been adopted; `None` when nothing is left.
         """
-        found = other._run(_SELECT, (*_EVERYTHING, STEP)).fetchall()
+        found = other._run(schema.SELECT, (*_EVERYTHING, STEP)).fetchall()
         contents = {
             key: other._run("select content from shape where key = ?", (key,)).fetchone()[0]
             for key in {row[2] for row in found} - self._written
@@ -155,7 +134,7 @@ class Store:
         change: Change,
         adopted: Mapping[int, list[_Row]],
         contents: dict[int, bytes],
-        boots: Mapping[int, str],
+        boots: dict[int, str],
     ) -> Usage:
         stores = self._stores | dict(change.stores)
         encoded = self._encode(change.rows, stores, contents)
@@ -177,7 +156,7 @@ class Store:
             )
             for by_rank in (adopted, encoded):
                 for rank, values in by_rank.items():
-                    self._run_many(_INSERT[rank], values)
+                    self._run_many(schema.INSERT[rank], values)
             self._run_many(
                 "insert or replace into state values(?, ?, ?)",
                 [(name, value, _state_crc(name, value)) for name, value in change.states.items()],
@@ -211,7 +190,7 @@ class Store:
             count = len(sample.values)
             store_id = stores[schema.store_no(place)]
             moment = sample.monotonic_ns
-            crc = rows.checksum(store_id, schema.number(place), count, key, boot_key, moment, data)
+            crc = rows.checksum(store_id, (schema.number(place), count, key, boot_key, moment), data)
             encoded.setdefault(rank, []).append((place, count, key, boot_key, moment, crc, data))
         return encoded
 
@@ -220,13 +199,13 @@ class Store:
             for rank in ranks:
                 if self._census:
                     self._census.before_delete(self._look, rank, *run)
-                self._run(_DELETE[rank], run)
+                self._run(schema.DELETE[rank], run)
 
     def _sweep(self, runs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         """Delete up to `STEP` rows of these runs; what is left of the runs."""
         left = STEP
         for index, run in enumerate(runs):
-            for statement in _SWEEP:
+            for statement in schema.SWEEP:
                 left -= self._run(statement, (*run, left)).rowcount
                 if not left:
                     return list(runs[index:])
@@ -235,7 +214,7 @@ class Store:
     def shift(self, by: int) -> None:
         """All places are now higher by this much, which is a whole number of stores."""
         with self._transaction():
-            for statement in _SHIFT:
+            for statement in schema.SHIFT:
                 self._run(statement, (by,))
         self._stores = {no + schema.store_no(by): id_ for no, id_ in self._stores.items()}
 
@@ -262,7 +241,7 @@ class Store:
         passed: list[Stub] = []
         damaged: list[Stub] = []
         looked = 0
-        for row in self._run(_SELECT, (low, high, STEP)):
+        for row in self._run(schema.SELECT, (low, high, STEP)):
             looked += 1
             low = row[0] + 1
             try:
@@ -282,7 +261,7 @@ class Store:
     def _decode(self, row: _Row, shape: Shape) -> Placed:
         place, count, key, boot, moment, crc, data = row
         store_id = self._stores[schema.store_no(place)]
-        if crc != rows.checksum(store_id, schema.number(place), count, key, boot, moment, data):
+        if crc != rows.checksum(store_id, (schema.number(place), count, key, boot, moment), data):
             raise ValueError("checksum")
         return Placed(place, self._boots[boot], rows.decode(shape, moment, data))
 
@@ -307,7 +286,7 @@ class Store:
 
     def oldest(self, rank: int, most: int = STEP) -> list[Stub]:
         """The oldest rows of a class."""
-        return [self._stub(row) for row in self._run(_STUBS[rank], (*_EVERYTHING, most)).fetchall()]
+        return [self._stub(row) for row in self._run(schema.STUBS[rank], (*_EVERYTHING, most)).fetchall()]
 
     def first(self) -> dict[int, Stub]:
         """The oldest row of each class that has rows."""
@@ -315,9 +294,14 @@ class Store:
 
     # --- counting
 
-    def begin_census(self, uplinks: Mapping[str, tuple[RangeSet, Interest]]) -> None:
-        """Count from now on what waits for each uplink: the rows in its runs, as they are at this moment."""
-        self._census = Census(uplinks, schema.RANKS)
+    def begin_census(
+        self, uplinks: Mapping[str, tuple[RangeSet, Interest]], without: Collection[int]
+    ) -> None:
+        """Count from now on what waits for each uplink: the rows in its runs, as they are at this moment.
+
+        Rows at the places in `without` are dropped already, and leave the file soon.
+        """
+        self._census = Census(uplinks, without, schema.RANKS)
 
     def census(self) -> dict[str, int] | None:
         """Look at some more rows; readings that wait by uplink once all were seen, `None` before."""
@@ -330,13 +314,13 @@ class Store:
         return waiting
 
     def _look(self, rank: int, low: int, high: int, most: int) -> list[Counted]:
-        found = self._run(_STUBS[rank], (low, high, most)).fetchall()
-        return [Counted(stub.place, stub.count, stub.shape) for stub in map(self._stub, found)]
+        found = self._run(schema.STUBS[rank], (low, high, most)).fetchall()
+        return [Counted(stub.place, stub.cells, stub.shape) for stub in map(self._stub, found)]
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
-        found = os.stat(path)
+        found = path.stat()
     except OSError:
         return None
     return found.st_dev, found.st_ino
