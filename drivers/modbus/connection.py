@@ -78,7 +78,7 @@ class Connection(asyncio.BufferedProtocol):
         self.ended = ""
         """Why it can be used no more; empty while it can."""
         self.failed = False
-        """It ended in an error: neither the peer nor we had closed it."""
+        """It ended in an error while nothing was outstanding: neither the peer nor we had closed it."""
 
     async def ask(self, question: Question, limit_s: float) -> Answer | None:
         """Ask, and wait for the answer; `None` if none came in time. Raises `Lost`."""
@@ -154,10 +154,10 @@ class Connection(asyncio.BufferedProtocol):
     def _end(self, why: str, *, failed: bool) -> None:
         if self.ended:
             return
-        self.failed = failed
         self.close(why)
         if self._outcome is not None and not self._outcome.done():
             self._conversation.abandon(self._now_ns())
             self._outcome.set_exception(Lost(why))
         elif failed:
+            self.failed = True
             self._stir()

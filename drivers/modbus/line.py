@@ -16,8 +16,9 @@ import structlog
 
 from agent.interfaces import Unavailable
 from drivers.modbus.connection import Connection, Lost
+from drivers.modbus.framing import Question
 from drivers.modbus.settings import LinkSettings
-from drivers.modbus.transaction import Answer, Conversation, Question, Unfit
+from drivers.modbus.transaction import Answer, Conversation, Unfit
 
 log = structlog.get_logger()
 
@@ -30,17 +31,19 @@ class Line:
         settings: LinkSettings,
         conversation: Conversation,
         now_ns: Callable[[], int],
-        broke: Callable[[], None],
+        stir: Callable[[], None],
     ) -> None:
-        """`broke` is called when the connection ends in an error while nothing is outstanding; see `check`."""
+        """`stir` is called when something happens that nobody waits for; see `check`, and `Conversation.heard`."""
         self._settings = settings
         self._conversation = conversation
-        self._now_ns = now_ns
-        self._broke = broke
+        self.now_ns = now_ns
+        self._stir = stir
         self._connection: Connection | None = None
         self._said_drop = False
         self._said_without_ids = False
         self.reconnects = 0
+        self.took_ns = 0
+        """How long the last answer took, or the last time-out."""
 
     async def connect(self) -> Connection:
         """Open a connection, in place of the one there was."""
@@ -50,8 +53,8 @@ class Line:
                 settings.host,
                 settings.port,
                 conversation=self._conversation,
-                now_ns=self._now_ns,
-                broke=self._broke,
+                now_ns=self.now_ns,
+                stir=self._stir,
                 limit_s=settings.timeout.total_seconds(),
             )
         except OSError as error:
@@ -72,6 +75,7 @@ class Line:
                 question
             ):  # it was asked before, and whether it was heard nobody knows
                 return Unfit("lost", "the connection was closed before the answer came")
+            begun_ns = self.now_ns()
             try:
                 answer = await connection.ask(question, limit_s)
             except Lost as lost:
@@ -79,6 +83,7 @@ class Line:
                     raise self._unavailable(str(lost)) from lost
                 again = True
             else:
+                self.took_ns = self.now_ns() - begun_ns
                 if self._conversation.echoes is False and not self._said_without_ids:
                     self._say_without_ids()
                 return answer
@@ -97,7 +102,7 @@ class Line:
 
     async def _ready(self) -> Connection:
         """Wait until the line is free and a connection is there."""
-        while wait_ns := self._conversation.wait_ns(self._now_ns()):  # noqa: ASYNC110  time is all it waits for
+        while wait_ns := self._conversation.wait_ns(self.now_ns()):  # noqa: ASYNC110  time is all it waits for
             await sleep(wait_ns / 1e9)
         self.check()
         if broken := self._conversation.broken:

@@ -13,28 +13,21 @@ is not taken before the next is there, the older is thrown away and counted as a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Any, Final, NamedTuple
-
-import structlog
+from dataclasses import dataclass
+from typing import Any
 
 from agent.interfaces import Context, Unavailable
-from agent.sample import Sample, Shape, Value, nothing_learnt
-from drivers.modbus.block import Block
-from drivers.modbus.exceptions import Meaning, meaning
+from agent.sample import Sample
+from drivers.modbus.device import Device, device, ns
+from drivers.modbus.framing import Framing, Mbap
 from drivers.modbus.line import Line
 from drivers.modbus.outlet import Outlet
+from drivers.modbus.polling import Polling
 from drivers.modbus.schedule import Schedule
-from drivers.modbus.settings import DeviceSettings, LinkSettings, points
-from drivers.modbus.transaction import Conversation, Framing, Mbap, Question, Refusal, other_length, question
-
-log = structlog.get_logger()
-
-IN_VAIN: Final = 3
-"""A connection on which nobody answers is dropped after this many time-outs in a row, and no less than one a device."""
+from drivers.modbus.settings import LinkSettings
+from drivers.modbus.transaction import Conversation
 
 
 @asynccontextmanager
@@ -58,32 +51,12 @@ async def open_link(settings: LinkSettings, context: Context) -> AsyncIterator[M
         raise failure
 
 
-class _Read(NamedTuple):
-    """One block of a device."""
-
-    block: Block
-    question: Question
-    cells: tuple[int, ...]
-
-
 @dataclass(slots=True, eq=False)
-class _Device:
-    """One device of the link: what is asked, and how it has been answering."""
+class _Seat:
+    """One device, and whoever takes its samples."""
 
-    id: str
-    unit_id: int
-    interval_ns: int
-    limit_s: float
-    shape: Shape
-    reads: tuple[_Read, ...]
-    probe: Question
-    """Its smallest block."""
-    other_probe: Question
-    """What is asked where a late answer would pass for the one to `probe`."""
+    device: Device
     outlet: Outlet | None = None
-    answer_ms: float | None = None
-    refused: dict[Question, str] = field(default_factory=dict)
-    """What was last answered with an exception, and its name."""
     missed: int = 0
     """Slots missed before its source was last opened, and samples that nobody took."""
 
@@ -95,20 +68,17 @@ class ModbusLink:
         self._id = settings.id
         self._now_ns = context.clock.monotonic_ns
         framing: Framing = Mbap()
-        self._devices = {device.id: _device(framing, device, settings) for device in settings.devices}
-        slowest_ns = max(round(device.limit_s * 1e9) for device in self._devices.values())
+        self._seats = {each.id: _Seat(device(framing, each, settings)) for each in settings.devices}
+        slowest_ns = max(seat.device.limit_ns for seat in self._seats.values())
         self._conversation = Conversation(
             framing,
-            quiet_ns=slowest_ns if settings.quiet is None else _ns(settings.quiet),
-            pause_ns=_ns(settings.request_delay),
+            quiet_ns=slowest_ns if settings.quiet is None else ns(settings.quiet),
+            pause_ns=ns(settings.request_delay),
         )
         self._line = Line(settings, self._conversation, self._now_ns, self._stir)
         self._schedule = Schedule()
+        self._polling = Polling(settings.id, self._line, self._conversation, self._schedule)
         self._stirred: asyncio.Future[int] | None = None
-        self._in_vain = 0
-        """Time-outs since anybody answered."""
-        self._timeouts = 0
-        self._exceptions: dict[str, int] = {}
         self._lost = ""
 
     # --- the seam ----------------------------------------------------------------------------------------------
@@ -118,35 +88,38 @@ class ModbusLink:
         """What happened since the link was opened; exceptions also by their names."""
         return {
             **self._conversation.counts,
-            "timeouts": self._timeouts,
+            "timeouts": self._polling.timeouts,
             "reconnects": self._line.reconnects,
-            "missed_slots": sum(self._missed(device) for device in self._devices.values()),
-            **self._exceptions,
+            "missed_slots": sum(self._missed(seat) for seat in self._seats.values()),
+            **self._polling.exceptions,
         }
 
     @property
     def devices(self) -> Mapping[str, Mapping[str, Any]]:
         """By device: `state` (ok or silent), `failures` in a row, `answer_ms` its last answer took, `missed_slots`."""
         return {
-            device.id: {
-                "state": "silent" if self._schedule.failures(device.id) else "ok",
-                "failures": self._schedule.failures(device.id),
-                "answer_ms": device.answer_ms,
-                "missed_slots": self._missed(device),
+            name: {
+                "state": "silent" if self._schedule.failures(name) else "ok",
+                "failures": self._schedule.failures(name),
+                "answer_ms": seat.device.answer_ms,
+                "missed_slots": self._missed(seat),
             }
-            for device in self._devices.values()
+            for name, seat in self._seats.items()
         }
 
     async def source(self, device: str) -> AsyncGenerator[Sample, None]:
         """The samples of one device: one for each poll, and for each probe in vain. Raises `Unavailable`."""
-        known = self._devices[device]
+        seat = self._seats[device]
         if self._lost:
             raise Unavailable(self._lost)
-        known.outlet = outlet = Outlet()
+        if seat.outlet is not None:  # a bug of the caller, whose first source would wait for ever
+            seat.outlet.fail(RuntimeError(f"device {device}: its source was opened a second time"))
+            self._release(seat)
+        seat.outlet = outlet = Outlet()
         self._schedule.add(
             device,
-            interval_ns=known.interval_ns,
-            cost_ns=round(known.limit_s * 1e9),
+            interval_ns=seat.device.interval_ns,
+            cost_ns=seat.device.limit_ns,
             now_ns=self._now_ns(),
         )
         self._stir()
@@ -154,8 +127,8 @@ class ModbusLink:
             while True:
                 yield await outlet.take()
         finally:
-            if known.outlet is outlet:
-                self._release(known)
+            if seat.outlet is outlet:
+                self._release(seat)
 
     def refresh(self, device: str) -> None:
         """Ask this device at the next free moment; one that is silent, as soon as the share of the silent allows."""
@@ -178,11 +151,13 @@ class ModbusLink:
         now_ns = self._now_ns()
         try:
             while True:
+                if self._conversation.heard:
+                    self._polling.hear([seat.device for seat in self._seats.values()])
                 name = self._schedule.next(now_ns)
                 if name is None:
                     now_ns = await self._rest()
                 else:
-                    await self._turn(self._devices[name])
+                    await self._turn(self._seats[name])
                     now_ns = self._now_ns()
         except Unavailable as lost:
             self._fail(str(lost))
@@ -212,171 +187,31 @@ class ModbusLink:
 
     def _fail(self, why: str) -> None:
         self._lost = self._lost or why
-        for device in self._devices.values():
-            if device.outlet is not None:
-                device.outlet.fail(Unavailable(self._lost))
+        for seat in self._seats.values():
+            if seat.outlet is not None:
+                seat.outlet.fail(Unavailable(self._lost))
 
-    # --- one turn ----------------------------------------------------------------------------------------------
-
-    async def _turn(self, device: _Device) -> None:
-        """Poll a device; one that is silent is probed first, and polled at once if it answers."""
-        begun_ns = self._now_ns()
-        failures = self._schedule.failures(device.id)
-        silence: Meaning | None = None
-        if failures or self._conversation.suspects(device.unit_id):
-            silence = _silence(await self._ask(device, self._probe(device)))
-        if silence is None:
-            try:
-                sample, silence = await self._poll(device)
-            except Unavailable:
+    async def _turn(self, seat: _Seat) -> None:
+        """Poll a device, and hand the sample on. A bug in it ends its source, and no other's."""
+        try:
+            sample = await self._polling.turn(seat.device)
+        except Unavailable:
+            raise
+        except Exception as error:
+            if seat.outlet is None:
                 raise
-            except Exception as error:
-                if device.outlet is None:
-                    raise
-                device.outlet.fail(error)  # a bug, and this device's alone: it is not asked again
-                return
+            seat.outlet.fail(error)
         else:
-            sample = nothing_learnt(device.shape, self._now_ns(), silence.reason)
-        if silence is None:
-            self._schedule.answered(device.id, self._now_ns())
-            if failures:
-                log.info("device.answers", link=self._id, device=device.id, failures=failures)
-        else:
-            self._fell_silent(device, silence, begun_ns)
-        if device.outlet is not None:
-            device.missed += device.outlet.put(sample)
+            if seat.outlet is not None:
+                seat.missed += seat.outlet.put(sample)
 
-    def _probe(self, device: _Device) -> Question:
-        """The shortest question whose answer no late one can pass for."""
-        return device.other_probe if self._conversation.fenced(device.probe) else device.probe
+    def _missed(self, seat: _Seat) -> int:
+        return seat.missed + self._schedule.missed(seat.device.id)
 
-    async def _poll(self, device: _Device) -> tuple[Sample, Meaning | None]:
-        """Read all blocks of a device; once it falls silent the rest are not asked, and share the reason."""
-        values: list[Value | None] = [None] * len(device.shape.points)
-        reasons = bytearray(len(values))
-        ended_ns: list[int] = []
-        silence: Meaning | None = None
-        for block, asked, cells in device.reads:
-            answer = silence or await self._ask(device, asked)
-            ended_ns.append(self._now_ns())
-            if isinstance(answer, bytes):
-                block.decode(answer, values, reasons)
-            else:
-                silence = _silence(answer)
-                for cell in cells:
-                    reasons[cell] = answer.reason
-        sample = Sample(
-            device.shape,
-            ended_ns[-1],
-            tuple(values),
-            bytes(reasons) if any(reasons) else b"",
-            _ages_ms(device.reads, ended_ns) if len(ended_ns) > 1 else (),
-        )
-        return sample, silence
-
-    async def _ask(self, device: _Device, asked: Question) -> bytes | Meaning:
-        """The data of the answer, or what it means that there is none."""
-        begun_ns = self._now_ns()
-        answer = await self._line.ask(asked, device.limit_s)
-        if answer is None:
-            self._timeouts += 1
-            self._in_vain += 1
-            return meaning(None)
-        self._in_vain = 0
-        device.answer_ms = round((self._now_ns() - begun_ns) / 1e6, 1)
-        if isinstance(answer, bytes):
-            if device.refused and (name := device.refused.pop(asked, None)):
-                self._log_block(log.info, "device.accepts", device, asked, name)
-            return answer
-        what = meaning(answer)
-        if isinstance(answer, Refusal):
-            self._exceptions[what.name] = self._exceptions.get(what.name, 0) + 1
-            news = device.refused.get(asked) != what.name
-            device.refused[asked] = what.name
-            self._log_block(log.warning if news else log.debug, "device.refuses", device, asked, what.name)
-        return what
-
-    def _fell_silent(self, device: _Device, silence: Meaning, begun_ns: int) -> None:
-        """Take note of a failure, and of a connection that may be to blame."""
-        news = not self._schedule.failures(device.id)
-        now_ns = self._now_ns()
-        # The silence that may have to follow is the others' time too.
-        spent_ns = now_ns - begun_ns + self._conversation.wait_ns(now_ns)
-        self._schedule.failed(device.id, now_ns, spent_ns=spent_ns)
-        (log.warning if news else log.debug)(
-            "device.silent", link=self._id, device=device.id, reason=silence.name, error=silence.words
-        )
-        if self._in_vain >= max(IN_VAIN, len(self._devices)) and self._schedule.all_silent:
-            self._in_vain = 0
-            self._line.drop("nobody answers on it")
-
-    def _log_block(
-        self, write: Callable[..., None], event: str, device: _Device, asked: Question, name: str
-    ) -> None:
-        write(
-            event,
-            link=self._id,
-            device=device.id,
-            function=asked.function,
-            address=asked.address,
-            count=asked.count,
-            exception=name,
-        )
-
-    def _missed(self, device: _Device) -> int:
-        return device.missed + self._schedule.missed(device.id)
-
-    def _release(self, device: _Device) -> None:
-        device.missed = self._missed(device)
-        device.outlet = None
-        self._schedule.remove(device.id)
-
-
-def _device(framing: Framing, settings: DeviceSettings, link: LinkSettings) -> _Device:
-    reads = tuple(
-        _Read(
-            block,
-            question(
-                framing,
-                unit=settings.unit_id,
-                function=block.table.function,
-                address=block.address,
-                count=block.count,
-            ),
-            block.cells,
-        )
-        for block in settings.blocks
-    )
-    probe = min((read.question for read in reads), key=lambda asked: asked.size)
-    return _Device(
-        id=settings.id,
-        unit_id=settings.unit_id,
-        interval_ns=_ns(settings.interval),
-        limit_s=(settings.timeout or link.timeout).total_seconds(),
-        shape=Shape(settings.id, points(settings)),
-        reads=reads,
-        probe=probe,
-        other_probe=other_length(framing, probe),
-    )
-
-
-def _silence(answer: bytes | Meaning) -> Meaning | None:
-    """What an answer means if it means that the device is not there."""
-    return answer if isinstance(answer, Meaning) and answer.silent else None
-
-
-def _ages_ms(reads: Sequence[_Read], ended_ns: Sequence[int]) -> tuple[int, ...]:
-    """How long before the last block each cell was learnt."""
-    ages = {
-        cell: (ended_ns[-1] - ended) // 1_000_000
-        for read, ended in zip(reads, ended_ns, strict=True)
-        for cell in read.cells
-    }
-    return tuple(ages[cell] for cell in sorted(ages)) if any(ages.values()) else ()
-
-
-def _ns(length: timedelta) -> int:
-    return length // timedelta(microseconds=1) * 1000
+    def _release(self, seat: _Seat) -> None:
+        seat.missed = self._missed(seat)
+        seat.outlet = None
+        self._schedule.remove(seat.device.id)
 
 
 def _set(future: asyncio.Future[int], value: int) -> None:

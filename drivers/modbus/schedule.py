@@ -137,6 +137,11 @@ class Schedule:
         return entry.missed if entry else 0
 
     @property
+    def asked(self) -> int:
+        """How many devices are asked."""
+        return len(self._devices)
+
+    @property
     def all_silent(self) -> bool:
         """Whether nobody answers."""
         return len(self._silent) == len(self._devices)
@@ -184,9 +189,7 @@ class Schedule:
 
     def failed(self, device: str, now_ns: int, *, spent_ns: int) -> None:
         """It was asked in vain, which took so much of the link's time."""
-        self._account_ns = min(self._account_ns + now_ns - self._earned_ns, self._most_ns)
-        self._account_ns -= spent_ns * _PRICE
-        self._earned_ns = now_ns
+        self.charge(now_ns, spent_ns)
         entry = self._devices.get(device)
         if entry is None:
             return
@@ -197,6 +200,23 @@ class Schedule:
         self._silent[device] = entry
         wait_ns = max(entry.interval_ns, _FIRST_WAIT_NS) << min(entry.failures - 1, 16)
         entry.due_ns = now_ns + round(min(wait_ns, self._longest_wait_ns()) * (1 - _JITTER * _chance(entry)))
+
+    def cleared(self, device: str) -> None:
+        """It was not to blame for its last failure: ask it at its slots again."""
+        entry = self._silent.pop(device, None)
+        if entry is not None:
+            entry.failures = 0
+            self._push(self._settled, _begin_ns(entry, entry.slot + 1), entry)
+
+    def charge(self, now_ns: int, spent_ns: int) -> None:
+        """Take from the account what was spent on something that fails."""
+        self._account_ns = min(self._account_ns + now_ns - self._earned_ns, self._most_ns)
+        self._account_ns -= spent_ns * _PRICE
+        self._earned_ns = now_ns
+
+    def covers(self, cost_ns: int, now_ns: int) -> bool:
+        """Whether the account covers trying something that may fail."""
+        return self._covered_ns(cost_ns) <= now_ns
 
     # --- slots -------------------------------------------------------------------------------------------------
 
@@ -235,7 +255,11 @@ class Schedule:
 
     def _probe_ns(self, entry: _Device) -> int:
         """When it is due, and the account covers it."""
-        return max(entry.due_ns, self._earned_ns + entry.cost_ns * _PRICE - self._account_ns)
+        return max(entry.due_ns, self._covered_ns(entry.cost_ns))
+
+    def _covered_ns(self, cost_ns: int) -> int:
+        """When the account covers so much."""
+        return self._earned_ns + cost_ns * _PRICE - self._account_ns
 
 
 def _slot(entry: _Device, now_ns: int) -> int:

@@ -12,38 +12,22 @@ nothing. It knows how a question is framed and which answer fits it, and refuses
 transaction ids that is certain: the id is given up and the line goes on at once. Where it does not (a serial line, a
 gateway that answers with id 0), and for as long as it is not known, every question that went unanswered is followed
 by silence for as long as the slowest device takes; whatever comes meanwhile is thrown away. An answer later than that
-still shows, because the next question to that unit has an answer of another length.
-
-Requests are made by pymodbus, once for each block; the hot path only writes the id into them. The answer's header is
-read here: pymodbus 3.16 takes a function-4 answer to a function-3 request, one register where three were asked and
-an exception for another function, raises out of `data_received` when the byte count lies, and spends a third of its
-200 us on one `struct.unpack` for each register. What it decodes would have to be checked against the bytes again.
+still shows: until the unit has caught up, each question to it has an answer of a length that none of its missing ones
+has, and an exception proves nothing. (What nobody can tell on such a line is a second copy of an answer from the
+answer to an equal question that follows.)
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, NamedTuple, Protocol, TypeAlias
+from typing import Final, TypeAlias
 
-from pymodbus.framer.socket import FramerSocket
-from pymodbus.pdu import DecodePDU, ModbusPDU
-from pymodbus.pdu.bit_message import ReadCoilsRequest, ReadDiscreteInputsRequest
-from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInputRegistersRequest
+from drivers.modbus.framing import Frame, Framing, Malformed, Question
 
-_REQUESTS: Final[dict[int, Callable[..., ModbusPDU]]] = {
-    1: ReadCoilsRequest,
-    2: ReadDiscreteInputsRequest,
-    3: ReadHoldingRegistersRequest,
-    4: ReadInputRegistersRequest,
-}
-_BIT_FUNCTIONS: Final = {1, 2}
 _EXCEPTION: Final = 0x80
 """Set in the function code of an exception response (Modbus Application Protocol V1.1b3, 7)."""
 _EXCEPTION_BYTES: Final = 2
 """Function and exception code."""
-_ADDRESSES: Final = 0x10000
 
 IDS: Final = 0xFFFF
 """Transaction ids run from 1 to 65535: 0 is what a peer answers with that does not echo them."""
@@ -51,35 +35,8 @@ RECENT: Final = 256
 """An answer to one of this many questions before the current one is late or a repeat; to any other it is foreign."""
 STRAYS: Final = 16
 """More answers than this that nobody waits for, between two questions, and the stream is nonsense."""
-
-
-class Malformed(Exception):
-    """The bytes are no frame, and nothing tells where the next one begins."""
-
-
-class Frame(NamedTuple):
-    """One frame as it came."""
-
-    identity: int
-    """Transaction id; 0 where the framing has none."""
-    unit: int
-    pdu: bytes
-    length: int
-    """How many bytes the whole frame has."""
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """A request to read one block, framed once."""
-
-    unit: int
-    function: int
-    address: int
-    count: int
-    size: int
-    """Bytes of data in the answer: what its byte count must say."""
-    frame: bytes
-    """With transaction id 0, where the framing has one."""
+REMEMBERED_NS: Final = 60_000_000_000
+"""After this and ten times the quiet, an answer is not believed to be still under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,80 +59,6 @@ Answer: TypeAlias = bytes | Refusal | Unfit
 """`bytes`: the data of the answer, exactly as long as asked for."""
 
 
-class Framing(Protocol):
-    """How frames lie on the line."""
-
-    identified: bool
-    """Whether frames carry transaction ids. A framing without them is taken up again after silence (Modbus over
-    Serial Line V1.02, 2.5.1.1); one with them is a stream, which cannot be taken up again once it is damaged."""
-    longest: int
-    """Bytes of the longest frame."""
-
-    def request(self, pdu: ModbusPDU) -> bytes:
-        """Frame a request."""
-
-    def stamp(self, frame: bytes, identity: int) -> bytes:
-        """Give a framed request its transaction id."""
-
-    def take(self, received: memoryview) -> Frame | None:
-        """Take the first frame; `None` while it is not whole. Raises `Malformed`."""
-
-
-class Mbap:
-    """Modbus TCP (Modbus Messaging on TCP/IP Implementation Guide V1.0b, 3.1.3)."""
-
-    identified = True
-    longest = 260
-    """7 bytes of header and 253 of PDU."""
-
-    _header = struct.Struct(">HHHB")
-    """Transaction id, protocol id (always 0), length of what follows, unit id."""
-    _before_length = 6
-    _shortest = 3
-    """Unit, function and one byte: an exception."""
-
-    def __init__(self) -> None:
-        self._framer = FramerSocket(DecodePDU(is_server=False))
-
-    def request(self, pdu: ModbusPDU) -> bytes:
-        """Frame a request."""
-        return bytes(self._framer.buildFrame(pdu))
-
-    def stamp(self, frame: bytes, identity: int) -> bytes:
-        """Give a framed request its transaction id."""
-        return identity.to_bytes(2, "big") + frame[2:]
-
-    def take(self, received: memoryview) -> Frame | None:
-        """Take the first frame; `None` while it is not whole. Raises `Malformed`."""
-        if len(received) < self._header.size:
-            return None
-        identity, protocol, length, unit = self._header.unpack_from(received)
-        if protocol or not self._shortest <= length <= self.longest - self._before_length:
-            raise Malformed(f"not a Modbus TCP header: {received[: self._header.size].hex(' ')}")
-        whole = self._before_length + length
-        if len(received) < whole:
-            return None
-        return Frame(identity, unit, bytes(received[self._header.size : whole]), whole)
-
-
-def question(framing: Framing, *, unit: int, function: int, address: int, count: int) -> Question:
-    """Frame the request that reads `count` addresses. Raises `ValueError` for what one request cannot ask for."""
-    pdu = _REQUESTS[function](address=address, count=count, dev_id=unit)
-    size = (count + 7) // 8 if function in _BIT_FUNCTIONS else count * 2
-    return Question(unit, function, address, count, size, framing.request(pdu))
-
-
-def other_length(framing: Framing, asked: Question) -> Question:
-    """The nearest question to the same unit whose answer has another length: one register, or eight bits, less.
-
-    One more where there is only one. A device may refuse that one; it then shows by refusing that it is there.
-    """
-    step = 8 if asked.function in _BIT_FUNCTIONS else 1
-    count = asked.count - step if asked.count > step else asked.count + step
-    address = min(asked.address, _ADDRESSES - count)
-    return question(framing, unit=asked.unit, function=asked.function, address=address, count=count)
-
-
 class Conversation:
     """What may be said on one line, and what what is heard means. Times are nanoseconds of one monotonic clock.
 
@@ -192,8 +75,13 @@ class Conversation:
         self._question: Question | None = None
         self._identity = 0
         self._strays = 0
-        self._unanswered: dict[int, int] = {}
+        self._unanswered: dict[int, dict[int, int]] = {}
+        """By unit: the lengths of answers that may still come, and until when."""
         self._free_ns = 0
+        self._given_up: dict[int, int] = {}
+        """By transaction id: the units whose answers were given up."""
+        self.heard: list[int] = []
+        """Units that were given up and have answered since, too late. Emptied by whoever takes note of it."""
         self.echoes: bool | None = None if framing.identified else False
         """Whether the peer echoes ids; `None` until its first answer on this connection. Once it was seen not to, that stands."""
         self.broken = ""
@@ -207,6 +95,7 @@ class Conversation:
         self._filled = 0
         self._strays = 0
         self._question = None
+        self._given_up.clear()
         self.broken = ""
         if self.echoes:
             self.echoes = None
@@ -224,13 +113,20 @@ class Conversation:
             self._filled = 0
         return 0
 
-    def suspects(self, unit: int) -> bool:
-        """Whether an answer of this unit may still be under way: the next is asked for to find out, not to be believed."""
-        return unit in self._unanswered
+    def suspects(self, unit: int, now_ns: int) -> bool:
+        """Whether an answer of this unit may still be under way; its next answer is to prove the unit, not to be used."""
+        missing = self._unanswered.get(unit)
+        if missing is None:
+            return False
+        for size in [size for size, until_ns in missing.items() if until_ns <= now_ns]:
+            del missing[size]
+        if not missing:
+            del self._unanswered[unit]
+        return bool(missing)
 
     def fenced(self, asked: Question) -> bool:
         """Whether an answer that is still under way would pass for the answer to this question."""
-        return self._unanswered.get(asked.unit) == asked.size
+        return asked.size in self._unanswered.get(asked.unit, ())
 
     def ask(self, asked: Question, now_ns: int) -> bytes:
         """Ask, and get the bytes to send. Not before `wait_ns` is over, not while fenced, one at a time."""
@@ -267,6 +163,10 @@ class Conversation:
         """Give up the outstanding question: it took too long, it was cancelled, or the connection is lost."""
         if self._question is not None:
             self._fence(self._question, now_ns)
+            if self.echoes:
+                self._given_up[self._identity] = self._question.unit
+                if len(self._given_up) > STRAYS:
+                    del self._given_up[next(iter(self._given_up))]
             self._question = None
             if self._filled and self._framing.identified:
                 self._break("malformed", "half an answer came")
@@ -281,6 +181,7 @@ class Conversation:
                 return self._stray(frame, now_ns)
             if self.echoes is None:
                 self.echoes = True
+                self._unanswered.clear()  # what is still under way has an id of its own
         else:
             self.echoes = False
             if asked is None or (frame.unit != asked.unit and frame.unit in self._unanswered):
@@ -297,7 +198,9 @@ class Conversation:
             return self._unfit(frame, "foreign", f"unit {frame.unit} answers for unit {asked.unit}", now_ns)
         if function == asked.function | _EXCEPTION and len(pdu) == _EXCEPTION_BYTES:
             self.counts["exceptions"] += 1
-            self._answered(asked, now_ns)
+            self._answered(now_ns)
+            if asked.unit in self._unanswered:  # to which of the questions? All exceptions have one length
+                self._miss(asked, now_ns)
             return Refusal(pdu[1])
         if function != asked.function:
             return self._unfit(
@@ -307,18 +210,21 @@ class Conversation:
             words = f"{len(pdu) - 2} bytes of data, byte count {pdu[1]}, expected {asked.size}"
             return self._unfit(frame, "malformed", words, now_ns)
         self.counts["answers"] += 1
-        self._answered(asked, now_ns)
+        self._answered(now_ns)
+        self._unanswered.pop(asked.unit, None)  # answers come in the order of the questions
         return pdu[2:]
 
-    def _answered(self, asked: Question, now_ns: int) -> None:
+    def _answered(self, now_ns: int) -> None:
         self._question = None
-        self._unanswered.pop(asked.unit, None)
         self._free_ns = now_ns + self._pause_ns
 
     def _stray(self, frame: Frame, now_ns: int) -> Answer | None:
         """An identified answer to something else than the outstanding question."""
         age = (self._identity - frame.identity) % IDS
         if frame.identity and age < RECENT:
+            given_up = self._given_up.pop(frame.identity, None)
+            if given_up == frame.unit and not frame.pdu[0] & _EXCEPTION:
+                self.heard.append(frame.unit)
             return self._late(now_ns)
         return self._unfit(
             frame, "foreign", f"transaction id {frame.identity}, the last asked is {self._identity}", now_ns
@@ -351,8 +257,12 @@ class Conversation:
 
     def _fence(self, asked: Question, now_ns: int) -> None:
         if not self.echoes:
-            self._unanswered[asked.unit] = asked.size
+            self._miss(asked, now_ns)
             self._free_ns = now_ns + self._quiet_ns
+
+    def _miss(self, asked: Question, now_ns: int) -> None:
+        until_ns = now_ns + REMEMBERED_NS + 10 * self._quiet_ns
+        self._unanswered.setdefault(asked.unit, {})[asked.size] = until_ns
 
     def _keep_from(self, start: int) -> None:
         """Move what is left of the stream to the front; of a stream that is broken nothing is left."""

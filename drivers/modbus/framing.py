@@ -1,0 +1,145 @@
+"""How questions and answers lie on the line as frames.
+
+Pure. Requests are made by pymodbus, once for each block; the hot path only writes the transaction id into them. The
+header of an answer is read here, and what is behind it is compared with the question by `transaction`: pymodbus 3.16
+takes a function-4 answer to a function-3 request, one register where three were asked and an exception for another
+function; it raises out of `data_received` when the byte count lies, and spends a third of its 200 us on one
+`struct.unpack` for each register. What it decodes would have to be checked against the bytes again.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+
+from pymodbus.framer.socket import FramerSocket
+from pymodbus.pdu import DecodePDU, ModbusPDU
+from pymodbus.pdu.bit_message import ReadCoilsRequest, ReadDiscreteInputsRequest
+from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInputRegistersRequest
+
+from drivers.modbus.registers import ADDRESSES
+
+_REQUESTS: Final[dict[int, Callable[..., ModbusPDU]]] = {
+    1: ReadCoilsRequest,
+    2: ReadDiscreteInputsRequest,
+    3: ReadHoldingRegistersRequest,
+    4: ReadInputRegistersRequest,
+}
+_BIT_FUNCTIONS: Final = {1, 2}
+
+VARIANTS: Final = 12
+"""So many lengths are tried on a unit whose missing answers may still come."""
+
+
+class Malformed(Exception):
+    """The bytes are no frame, and nothing tells where the next one begins."""
+
+
+class Frame(NamedTuple):
+    """One frame as it came."""
+
+    identity: int
+    """Transaction id; 0 where the framing has none."""
+    unit: int
+    pdu: bytes
+    length: int
+    """How many bytes the whole frame has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A request to read one block, framed once."""
+
+    unit: int
+    function: int
+    address: int
+    count: int
+    size: int
+    """Bytes of data in the answer: what its byte count must say."""
+    frame: bytes
+    """With transaction id 0, where the framing has one."""
+
+
+class Framing(Protocol):
+    """How frames lie on the line."""
+
+    identified: bool
+    """Whether frames carry transaction ids. A framing without them is taken up again after silence (Modbus over
+    Serial Line V1.02, 2.5.1.1); one with them is a stream, which cannot be taken up again once it is damaged."""
+    longest: int
+    """Bytes of the longest frame."""
+
+    def request(self, pdu: ModbusPDU) -> bytes:
+        """Frame a request."""
+
+    def stamp(self, frame: bytes, identity: int) -> bytes:
+        """Give a framed request its transaction id."""
+
+    def take(self, received: memoryview) -> Frame | None:
+        """Take the first frame; `None` while it is not whole. Raises `Malformed`."""
+
+
+class Mbap:
+    """Modbus TCP (Modbus Messaging on TCP/IP Implementation Guide V1.0b, 3.1.3)."""
+
+    identified = True
+    longest = 260
+    """7 bytes of header and 253 of PDU."""
+
+    _header = struct.Struct(">HHHB")
+    """Transaction id, protocol id (always 0), length of what follows, unit id."""
+    _before_length = 6
+    _shortest = 3
+    """Unit, function and one byte: an exception."""
+
+    def __init__(self) -> None:
+        self._framer = FramerSocket(DecodePDU(is_server=False))
+
+    def request(self, pdu: ModbusPDU) -> bytes:
+        """Frame a request."""
+        return bytes(self._framer.buildFrame(pdu))
+
+    def stamp(self, frame: bytes, identity: int) -> bytes:
+        """Give a framed request its transaction id."""
+        return identity.to_bytes(2, "big") + frame[2:]
+
+    def take(self, received: memoryview) -> Frame | None:
+        """Take the first frame; `None` while it is not whole. Raises `Malformed`."""
+        if len(received) < self._header.size:
+            return None
+        identity, protocol, length, unit = self._header.unpack_from(received)
+        if protocol or not self._shortest <= length <= self.longest - self._before_length:
+            raise Malformed(f"not a Modbus TCP header: {received[: self._header.size].hex(' ')}")
+        whole = self._before_length + length
+        if len(received) < whole:
+            return None
+        return Frame(identity, unit, bytes(received[self._header.size : whole]), whole)
+
+
+def question(framing: Framing, *, unit: int, function: int, address: int, count: int) -> Question:
+    """Frame the request that reads `count` addresses. Raises `ValueError` for what one request cannot ask for."""
+    pdu = _REQUESTS[function](address=address, count=count, dev_id=unit)
+    size = (count + 7) // 8 if function in _BIT_FUNCTIONS else count * 2
+    return Question(unit, function, address, count, size, framing.request(pdu))
+
+
+def variants(framing: Framing, asked: Question) -> tuple[Question, ...]:
+    """Questions to the same unit, near this one, whose answers differ in length from its and from each other's.
+
+    Shorter ones first. A device may refuse the longer ones; it then shows by refusing that it is there.
+    """
+    step = 8 if asked.function in _BIT_FUNCTIONS else 1
+    shorter = range(asked.count - step, 0, -step)
+    longer = range(asked.count + step, asked.count + step * (VARIANTS + 1), step)
+    return tuple(
+        question(
+            framing,
+            unit=asked.unit,
+            function=asked.function,
+            address=min(asked.address, ADDRESSES - count),
+            count=count,
+        )
+        for count in (*shorter, *longer)[:VARIANTS]
+    )

@@ -1,0 +1,186 @@
+"""One turn: a device is asked for all its blocks, and if something does not answer, who is to blame.
+
+- A device, if it answers nothing: then it is only probed, as `schedule` allows.
+- A block, if the device has just answered something else: then that block is left out, and tried now and then out of
+  the account of the failing.
+- Whoever was asked before, if the answer does come, too late, and the one before it had not come either: a gateway
+  waits longer for a dead device than we do, and the next one's question waits in it.
+- The connection, if nobody answers at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import structlog
+
+from agent.sample import Sample, nothing_learnt
+from drivers.modbus.device import Device, Excuse
+from drivers.modbus.exceptions import Meaning, meaning
+from drivers.modbus.framing import Question
+from drivers.modbus.line import Line
+from drivers.modbus.schedule import RETURN_NS, Schedule
+from drivers.modbus.transaction import Conversation, Refusal
+
+log = structlog.get_logger()
+
+IN_VAIN: Final = 3
+"""A connection on which nobody answers is dropped after this many time-outs in a row, and no less than one a device."""
+
+
+class Polling:
+    """Takes the turns of one link, one at a time."""
+
+    def __init__(self, link: str, line: Line, conversation: Conversation, schedule: Schedule) -> None:
+        """`link` is the link's id, for the log."""
+        self._link = link
+        self._line = line
+        self._conversation = conversation
+        self._schedule = schedule
+        self._in_vain = 0
+        """Time-outs since anybody answered."""
+        self.timeouts = 0
+        self.exceptions: dict[str, int] = {}
+        """By name."""
+
+    async def turn(self, device: Device) -> Sample:
+        """Poll a device; one that is silent is probed first, and polled at once if it answers. Raises `Unavailable`."""
+        begun_ns = self._line.now_ns()
+        failures = self._schedule.failures(device.id)
+        doubtful = failures > 0 or self._conversation.suspects(device.unit_id, begun_ns)
+        if doubtful and (silence := await self._probe(device, failures)):
+            self._fell_silent(device, silence, begun_ns)
+            return nothing_learnt(device.shape, self._line.now_ns(), silence.reason)
+        answers, ended_ns, silence = await self._poll(device, proven=doubtful)
+        if silence:
+            self._fell_silent(device, silence, begun_ns)
+        else:
+            self._schedule.answered(device.id, ended_ns[-1])
+            if failures:
+                log.info("device.answers", link=self._link, device=device.id, failures=failures)
+        return device.sample(answers, ended_ns)
+
+    async def _probe(self, device: Device, failures: int) -> Meaning | None:
+        """Ask one short question; what it means if the device is not there, or that is not certain."""
+        asked = device.probe(failures, self._conversation.fenced)
+        if asked is None:
+            return meaning(None)
+        answer = await self._ask(device, asked)
+        if isinstance(answer, bytes):
+            return None
+        uncertain = self._conversation.suspects(device.unit_id, self._line.now_ns())
+        return answer if answer.silent or uncertain else None
+
+    async def _poll(
+        self, device: Device, *, proven: bool
+    ) -> tuple[list[bytes | Meaning], list[int], Meaning | None]:
+        """The answers for all blocks, when they came, and what it means if the device falls silent on the way.
+
+        `proven`: it has just answered, so if a block does not, it is that block's fault; then the next must answer.
+        """
+        answers: list[bytes | Meaning] = []
+        ended_ns: list[int] = []
+        silence: Meaning | None = None
+        for _, asked, _ in device.reads:
+            begun_ns = self._line.now_ns()
+            answer: bytes | Meaning | None = silence or self._excuse(device, asked, begun_ns)
+            if answer is None:
+                answer = await self._ask(device, asked)
+                if isinstance(answer, bytes) or not answer.silent:
+                    proven = True
+                elif proven:
+                    self._excuse_from_now(device, asked, answer, begun_ns)
+                    proven = False
+                else:
+                    silence = answer
+                    device.excused.clear()  # what is silent as a whole may be another device when it is back
+            answers.append(answer)
+            ended_ns.append(self._line.now_ns())
+        return answers, ended_ns, silence
+
+    async def _ask(self, device: Device, asked: Question) -> bytes | Meaning:
+        """The data of the answer, or what it means that there is none."""
+        answer = await self._line.ask(asked, device.limit_ns / 1e9)
+        if isinstance(answer, bytes):
+            self._in_vain = 0
+            device.answer_ms = self._line.took_ns / 1e6
+            if device.refused:
+                self._log_refusal(device, asked, None)
+            return answer
+        what = meaning(answer)
+        if answer is None:
+            self.timeouts += 1
+            self._in_vain += 1
+        else:
+            self._in_vain = 0
+        if isinstance(answer, Refusal):
+            self.exceptions[what.name] = self.exceptions.get(what.name, 0) + 1
+            if not what.silent:
+                device.answer_ms = self._line.took_ns / 1e6
+                self._log_refusal(device, asked, what)
+        return what
+
+    # --- who is to blame ---------------------------------------------------------------------------------------
+
+    def _fell_silent(self, device: Device, silence: Meaning, begun_ns: int) -> None:
+        """Take note of a device that does not answer, and of a connection that may be to blame."""
+        news = not self._schedule.failures(device.id)
+        now_ns = self._line.now_ns()
+        self._schedule.failed(device.id, now_ns, spent_ns=self._spent_ns(begun_ns, now_ns))
+        device.overshadowed = self._in_vain > 1
+        (log.warning if news else log.debug)(
+            "device.silent", link=self._link, device=device.id, reason=silence.name, error=silence.words
+        )
+        if self._in_vain >= max(IN_VAIN, self._schedule.asked) and self._schedule.all_silent:
+            self._in_vain = 0
+            self._line.drop("nobody answers on it")
+
+    def hear(self, devices: Sequence[Device]) -> None:
+        """Take note of units whose answers came too late."""
+        for unit_id in self._conversation.heard:
+            for device in devices:
+                if device.unit_id == unit_id and self._schedule.failures(device.id):
+                    if device.overshadowed:
+                        self._schedule.cleared(device.id)
+                        log.info("device.answers", link=self._link, device=device.id, failures=1)
+                    else:
+                        self._schedule.refresh(device.id, self._line.now_ns())
+        self._conversation.heard.clear()
+
+    def _excuse(self, device: Device, asked: Question, now_ns: int) -> Meaning | None:
+        """Why this block is not asked for now; `None` if it is."""
+        excuse = device.excused.get(asked)
+        if excuse is None:
+            return None
+        if excuse.until_ns <= now_ns and self._schedule.covers(device.limit_ns, now_ns):
+            del device.excused[asked]
+            return None
+        return excuse.meaning
+
+    def _excuse_from_now(self, device: Device, asked: Question, what: Meaning, begun_ns: int) -> None:
+        now_ns = self._line.now_ns()
+        self._schedule.charge(now_ns, self._spent_ns(begun_ns, now_ns))
+        device.excused[asked] = Excuse(what, now_ns + RETURN_NS // 2)
+        self._log_refusal(device, asked, what)
+
+    def _spent_ns(self, begun_ns: int, now_ns: int) -> int:
+        """What a failure took from the others: the silence that may have to follow is theirs too."""
+        return now_ns - begun_ns + self._conversation.wait_ns(now_ns)
+
+    def _log_refusal(self, device: Device, asked: Question, what: Meaning | None) -> None:
+        """Say once that a block brings nothing, and once that it does again."""
+        before = device.refused.pop(asked, None)
+        if what is not None:
+            device.refused[asked] = what.name
+        if before != (what and what.name):
+            (log.warning if what else log.info)(
+                "block.refused" if what else "block.answered",
+                link=self._link,
+                device=device.id,
+                function=asked.function,
+                address=asked.address,
+                count=asked.count,
+                reason=what.name if what else before,
+                error=what.words if what else "",
+            )
