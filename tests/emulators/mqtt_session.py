@@ -12,7 +12,7 @@ from agent.uplinks import mqtt
 GATEWAY = Gateway(id="gw-1", place=Place(), version="0")
 
 
-def settings(port: int, **changes: Any) -> mqtt.UplinkSettings:
+def settings(port: int | None, **changes: Any) -> mqtt.UplinkSettings:
     """An uplink to this port, with whatever else is said."""
     plain = {
         "id": "city",

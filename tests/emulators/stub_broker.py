@@ -61,6 +61,7 @@ class StubBroker:
     """Reason code; `None` for no CONNACK at all."""
     properties: Mapping[int, int] = field(default_factory=dict)
     raw_connack: bytes | None = None
+    """Sent as it stands; `connack` then only says whether the connection goes on."""
     pings: bool = True
     """Whether pings are answered."""
     connects: list[Connected] = field(default_factory=list)
@@ -159,7 +160,7 @@ class StubBroker:
             )
             beside = _packed(properties + _reason_string(self.reason)) if version == 5 else b""
             writer.write(_packet(CONNACK << 4, bytes([0, self.connack]) + beside))
-        return self.connack in {0, None} or self.raw_connack is not None
+        return self.connack in {0, None}
 
     def _on_publish(self, writer: asyncio.StreamWriter, first: int, body: bytes) -> bool:
         at = 2 + int.from_bytes(body[:2], "big")

@@ -56,7 +56,9 @@ class Client(aiomqtt.Client):
         self.acknowledged: Callable[[int, int, str], None] = _nobody
         """Called with packet identifier, reason code and the broker's own words for each PUBACK."""
         self.ended: Callable[[str], None] = _nobody
-        """Called with the reason when paho or the broker ends the session; more than once, perhaps."""
+        """Called with the reason when wire, broker or paho end the session; more than once, perhaps."""
+        self.end = ""
+        """The first of those reasons: a broker may end a session before anybody listens."""
         self.received: Callable[[str, bytes], None] = _nobody
         self.announced: Any = None
         """The properties of the CONNACK."""
@@ -117,6 +119,7 @@ class Client(aiomqtt.Client):
         self._client.loop_misc()
 
     def _end(self, words: str) -> None:
+        self.end = self.end or words
         if not self._connected.done():
             self._connected.set_exception(aiomqtt.MqttError(words))
         self.ended(words)

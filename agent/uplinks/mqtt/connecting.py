@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import socket
 import ssl
@@ -97,7 +98,7 @@ async def _addresses(target: Target) -> list[Any]:
         raise Unavailable(
             f"{target}: no address for this name: {(error.strerror or str(error)).lower()}{hint}"
         ) from error
-    except (OSError, UnicodeError) as error:
+    except (OSError, ValueError) as error:
         raise Unavailable(f"{target}: no address for this name: {error}") from error
 
 
@@ -122,22 +123,13 @@ async def aside(work: Callable[[], T], name: str) -> T:
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[T] = loop.create_future()
 
-    def settle(result: T | None, error: Exception | None) -> None:
-        if answer.done():
-            return
-        if error is not None:
-            answer.set_exception(error)
-        else:
-            answer.set_result(result)  # type: ignore[arg-type]  # None only beside an error, or where T allows it
-
     def run() -> None:
-        result, error = None, None
         try:
-            result = work()
-        except Exception as raised:  # noqa: BLE001  # it is raised again where the answer is awaited
-            error = raised
+            settle = functools.partial(answer.set_result, work())
+        except Exception as error:  # noqa: BLE001  # it is raised again where the answer is awaited
+            settle = functools.partial(answer.set_exception, error)
         with contextlib.suppress(RuntimeError):  # the loop is closed: the process ends
-            loop.call_soon_threadsafe(settle, result, error)
+            loop.call_soon_threadsafe(lambda: answer.done() or settle())
 
     threading.Thread(target=run, name=name, daemon=True).start()
     return await answer

@@ -4,8 +4,8 @@ The buffer on disk is the only queue. A session therefore keeps nothing that it 
 clean, and when it is lost each `publish` that waits raises at once and the forwarder offers those rows again.
 
 What may go wrong in silence is found by looking: a broker that takes bytes but acknowledges nothing (pings prove
-nothing about that), a connection that died without a sign. The look is a timer, not a task, and it comes a few times
-within the shortest of the limits that it watches.
+nothing about that) or forgets one message, a connection that died without a sign. The look is a timer, not a task,
+and it comes a few times within the shortest of the limits that it watches.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class Session:
             settings.max_packet_size, getattr(announced, "MaximumPacketSize", settings.max_packet_size)
         )
         self._keeps_retained = getattr(announced, "RetainAvailable", 1) == 1
-        self.window: int = min(settings.window, getattr(announced, "ReceiveMaximum", settings.window))
+        self.window: int = max(1, min(settings.window, getattr(announced, "ReceiveMaximum", settings.window)))
         """Messages that may be on the way at once: ours or the broker's receive maximum."""
         self.limit: int = max(LEAST_LIMIT, self._largest - ROOM_BESIDE)
         """Bytes of payload, so that a packet with the longest of topics is no longer than the broker takes."""
@@ -93,6 +93,8 @@ class Session:
         client.acknowledged = self._acknowledged
         client.ended = self._end
         wire.writable = self._room.set
+        if client.end:
+            self._end(client.end)
 
     async def publish(self, message: Message) -> Verdict:
         """Send one message and wait for its PUBACK. Cancelled, it leaves a message that may or may not arrive.
@@ -150,7 +152,9 @@ class Session:
         self._end("the session was closed from this side")
 
     def _acknowledged(self, identifier: int, code: int, words: str) -> None:
-        self._moved_at_s = self._loop.time()
+        if next(iter(self._in_flight), None) == identifier:
+            # Only the oldest counts as progress: one that is never acknowledged must not hide behind the others.
+            self._moved_at_s = self._loop.time()
         answer = self._in_flight.pop(identifier, None)
         if answer is not None and not answer.done():
             answer.set_result(codes.verdict(code, words))
@@ -182,7 +186,9 @@ class Session:
             self._moved_at_s = self._loop.time()
         self._unsent, self._delivered = unsent, delivered
         if (silent_s := self._loop.time() - self._moved_at_s) > self._ack_timeout_s:
-            self._end(f"{len(self._in_flight)} messages in flight, none acknowledged for {silent_s:.0f} s")
+            self._end(
+                f"{len(self._in_flight)} messages in flight, the oldest not acknowledged for {silent_s:.0f} s"
+            )
 
 
 def _nobody(_: str) -> None:

@@ -55,9 +55,7 @@ class Wire(asyncio.BufferedProtocol):
         return piece
 
     def send(self, packet: bytes) -> int:
-        """Take all of it; it leaves with `flush`."""
-        if self._transport is None or self._transport.is_closing():
-            raise ConnectionError("the connection is closed")
+        """Take all of it; it leaves with `flush`. On a dying connection it is dropped: `ended` is about to say why."""
         self._leaving.append(packet)
         self.written += len(packet)
         return len(packet)
@@ -85,7 +83,7 @@ class Wire(asyncio.BufferedProtocol):
 
     def flush(self) -> None:
         """Write what `send` took, in one piece."""
-        if self._leaving and self._transport is not None:
+        if self._leaving and self._transport is not None and not self._transport.is_closing():
             self._transport.write(self._leaving[0] if len(self._leaving) == 1 else b"".join(self._leaving))
         self._leaving.clear()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 from datetime import timedelta
 
@@ -276,8 +277,33 @@ async def test_acknowledgements_that_never_come_end_the_session() -> None:
             waiting = [asyncio.create_task(session.publish(numbered(number))) for number in range(3)]
             for outcome in await asyncio.gather(*waiting, return_exceptions=True):
                 assert isinstance(outcome, Unavailable)
-                assert "3 messages in flight, none acknowledged for" in str(outcome)
+                assert "3 messages in flight, the oldest not acknowledged for" in str(outcome)
         assert broker.pinged >= 1
+
+
+async def test_one_message_that_is_never_acknowledged_ends_the_session() -> None:
+    """A broker that forgets one message while it takes others does not hold its readings for ever."""
+    async with (
+        StubBroker(puback=lambda published: 0 if published.count else None) as broker,
+        asyncio.timeout(IN_TIME_S),
+        connect(broker.port, ack_timeout=SECOND) as session,
+    ):
+        forgotten = asyncio.create_task(session.publish(numbered(0)))
+        await broker.until(lambda: bool(broker.published))
+        while not forgotten.done():
+            with contextlib.suppress(Unavailable):
+                await session.publish(numbered(1))
+        assert isinstance(forgotten.exception(), Unavailable)
+
+
+@pytest.mark.parametrize("after", [b"", b"\xe0\x02\x8b\x00"], ids=["closed", "disconnected"])
+async def test_a_session_that_ends_as_it_begins_is_lost_at_once(after: bytes) -> None:
+    """A broker that accepts and closes in one breath leaves no session that looks alive."""
+    async with StubBroker(raw_connack=b"\x20\x03\x00\x00\x00" + after, connack=0x80) as broker:
+        async with asyncio.timeout(IN_TIME_S):
+            with pytest.raises(Unavailable):
+                async with connect(broker.port) as session:
+                    await session.lost()
 
 
 async def test_an_idle_session_is_not_taken_for_a_silent_one() -> None:
@@ -318,7 +344,7 @@ async def test_a_half_open_link_is_found() -> None:
     ):
         await session.publish(numbered(1))
         link.half_open()
-        with pytest.raises(Unavailable, match="none acknowledged"):
+        with pytest.raises(Unavailable, match="the oldest not acknowledged"):
             await session.publish(numbered(2))
         with pytest.raises(Unavailable):
             await session.publish(numbered(3))
