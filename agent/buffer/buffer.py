@@ -175,7 +175,7 @@ class Buffer:
             "bound": storage.bound,
             "oldest_s": max((self._age_ns(row, now_ns) for row in self._first), default=0) / 1e9,
             "committed_s": (now_ns - self._committed_ns) / 1e9,
-            "error": standing_in.words if standing_in else None,
+            "why_not_durable": standing_in.words if standing_in else None,
             "not_durable_s": asyncio.get_running_loop().time() - standing_in.since_s if standing_in else None,
         }
 

@@ -83,13 +83,12 @@ class RangeSet:
 
     def first(self, low: int, high: int) -> tuple[int, int] | None:
         """The first run, or piece of a run, inside `low` up to `high`; `None` when there is none."""
-        index = bisect_right(self._highs, low)
-        if index == len(self._lows) or self._lows[index] >= high:
-            return None
-        return max(low, self._lows[index]), min(high, self._highs[index])
+        return next(self.within(low, high), None)
 
     def within(self, low: int, high: int) -> Iterator[tuple[int, int]]:
         """Every run, or piece of a run, inside `low` up to `high`, in order."""
+        if low >= high:
+            return
         index = bisect_right(self._highs, low)
         while index < len(self._lows) and self._lows[index] < high:
             yield max(low, self._lows[index]), min(high, self._highs[index])

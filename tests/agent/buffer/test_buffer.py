@@ -1,0 +1,375 @@
+"""The buffer as collector and forwarder use it, on a real disk."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from agent.buffer import open_buffer
+from agent.interfaces import Filter, Span, StartFrom
+from agent.sample import Class, Lane, Sample
+from tests.emulators.storing import (
+    ManualClock,
+    a_sample,
+    a_shape,
+    an_uplink,
+    settle_all,
+    some_settings,
+    span,
+    take_all,
+)
+
+
+async def test_what_is_stored_comes_out_with_number_store_and_values(tmp_path):
+    """A live row carries the sample itself, the store's id and the number of its first cell."""
+    shape = a_shape()
+    async with open_buffer(some_settings(tmp_path), ManualClock(), [an_uplink()]) as buffer:
+        lanes = buffer.lanes("city")
+        lanes.begin()
+        samples = [a_sample(shape, 5), a_sample(shape, 6, 10.0)]
+        await buffer.store(samples, 6)
+        rows = await lanes.take(Lane.LIVE, 100)
+        assert [row.sample for row in rows] == samples
+        assert [(row.number, row.end, row.store) for row in rows] == [
+            (0, 3, buffer.store_id),
+            (3, 6, buffer.store_id),
+        ]
+        assert await lanes.take(Lane.BACKLOG, 100) == []
+
+
+async def test_after_a_restart_what_was_not_settled_is_backlog_and_what_was_is_gone(tmp_path):
+    """Rows come back from the disk equal to what went in, under the same store and number; settled ones do not."""
+    shape = a_shape()
+    async with open_buffer(some_settings(tmp_path), ManualClock(), [an_uplink()]) as buffer:
+        lanes = buffer.lanes("city")
+        lanes.begin()
+        await buffer.store([a_sample(shape, moment, moment) for moment in range(4)], 12)
+        first, *others = await lanes.take(Lane.LIVE, 100)
+        lanes.settle([span(first)])
+    async with open_buffer(some_settings(tmp_path), ManualClock(), [an_uplink()]) as buffer:
+        lanes = buffer.lanes("city")
+        assert lanes.waiting() == (0, 9)
+        lanes.begin()
+        rows = await lanes.take(Lane.BACKLOG, 100)
+        assert [(row.store, row.number) for row in rows] == [(row.store, row.number) for row in others]
+        assert [row.sample.values for row in rows] == [row.sample.values for row in others]
+        assert rows[0].sample.shape.points == shape.points
+        assert buffer.store_id == first.store, "the same boot goes on in the same store"
+        await buffer.store([a_sample(shape)], 3)
+        (live,) = await lanes.take(Lane.LIVE, 100)
+        assert live.number == 12
+        assert (await buffer.ledger()).problems() == []
+
+
+async def test_each_boot_has_a_store_id_of_its_own(tmp_path):
+    """A card that is copied and boots elsewhere gives other numbers: (store, number) never names two readings."""
+    ids = set()
+    for boot in ("a" * 32, "b" * 32, "c" * 32):
+        async with open_buffer(some_settings(tmp_path), ManualClock(boot), [an_uplink()]) as buffer:
+            await buffer.store([a_sample(a_shape())], 3)
+            ids.add(buffer.store_id)
+            assert buffer.lanes("city").waiting()[1] == 3 * (len(ids) - 1)
+            assert (await buffer.ledger()).problems() == []
+    assert len(ids) == 3
+
+
+async def test_a_take_gives_about_as_many_readings_as_asked_and_at_least_one_row(tmp_path):
+    """The limit counts readings; one row larger than it still comes."""
+    async with open_buffer(some_settings(tmp_path), ManualClock(), [an_uplink()]) as buffer:
+        lanes = buffer.lanes("city")
+        await buffer.store([a_sample(a_shape(points=10)) for _ in range(10)], 100)
+        lanes.begin()
+        assert len(await lanes.take(Lane.BACKLOG, 1)) == 1
+        assert len(await lanes.take(Lane.BACKLOG, 20)) == 2
+        assert len(await lanes.take(Lane.BACKLOG, 1000)) == 7
+
+
+async def test_a_released_row_is_offered_again_and_a_new_session_offers_everything(tmp_path):
+    """What is on the way is not offered twice, until it is released or a new session begins."""
+    async with open_buffer(some_settings(tmp_path), ManualClock(), [an_uplink()]) as buffer:
+        lanes = buffer.lanes("city")
+        lanes.begin()
+        await buffer.store([a_sample(a_shape()) for _ in range(3)], 9)
+        rows = await take_all(lanes)
+        assert await take_all(lanes) == []
+        lanes.release([span(rows[1])])
+        assert await take_all(lanes) == [rows[1]]
+        lanes.begin()
+        assert lanes.waiting() == (0, 9)
+        assert await lanes.take(Lane.BACKLOG, 100) == rows
+        lanes.settle([Span(rows[0].store, 0, 9)])
+        assert lanes.waiting() == (0, 0)
+
+
+async def test_a_row_is_settled_when_each_of_its_wanted_cells_is(tmp_path):
+    """Messages may cover parts of a row; it stays until the last wanted part is answered for."""
+    filter_ = Filter(points=("p0", "p2", "p3"))
+    async with open_buffer(some_settings(tmp_path), ManualClock(), [an_uplink(filter_=filter_)]) as buffer:
+        lanes = buffer.lanes("city")
+        lanes.begin()
+        await buffer.store([a_sample(a_shape(points=5))], 5)
+        (row,) = await take_all(lanes)
+        assert row.cells == (0, 2, 3)
+        lanes.settle([Span(row.store, 0, 1), Span(row.store, 2, 3)])
+        assert lanes.waiting() == (3, 0)
+        lanes.refuse([Span(row.store, 3, 4)], "too late")
+        assert lanes.waiting() == (0, 0)
+        city = (await buffer.ledger()).uplinks["city"]
+        assert (city.acknowledged, city.refused, city.filtered, city.waiting) == (2, 1, 2, 0)
+
+
+async def test_two_uplinks_have_their_own_filters_and_places(tmp_path):
+    """A row leaves the disk when every uplink that wants it has settled it; what nobody wants is never stored."""
+    power, event = a_shape("meter-1", 2), a_shape("alarm-1", 1, Class.EVENT)
+    nobody = a_shape("spare", 4)
+    uplinks = [
+        an_uplink("city", Filter(devices=("meter-*", "alarm-*"))),
+        an_uplink("owner", Filter(classes=(Class.EVENT,))),
+    ]
+    async with open_buffer(some_settings(tmp_path), ManualClock(), uplinks) as buffer:
+        city, owner = buffer.lanes("city"), buffer.lanes("owner")
+        city.begin()
+        owner.begin()
+        for _ in range(3):
+            await buffer.store([a_sample(power), a_sample(nobody), a_sample(event)], 7)
+        assert city.waiting() == (9, 0)
+        assert owner.waiting() == (3, 0)
+        assert [row.sample.shape.device for row in await settle_all(owner)] == ["alarm-1"] * 3
+        assert [row.number for row in await settle_all(city)] == [0, 6, 7, 13, 14, 20]
+        await buffer.store((), 0)
+        ledger = await buffer.ledger()
+        assert ledger.problems() == []
+        assert ledger.uplinks["city"].filtered == 12
+        assert ledger.uplinks["owner"].filtered == 18
+        assert await _rows_in_file(buffer) == 0
+
+
+async def test_a_new_uplink_begins_now_or_at_the_oldest(tmp_path):
+    """`from: oldest` gives what is still there, and counts it as stored for that uplink."""
+    shape = a_shape()
+    async with open_buffer(some_settings(tmp_path), ManualClock(), [an_uplink()]) as buffer:
+        await buffer.store([a_sample(shape)] * 2, 6)
+    uplinks = [an_uplink(), an_uplink("late"), an_uplink("heir", start=StartFrom.OLDEST)]
+    async with open_buffer(some_settings(tmp_path), ManualClock(), uplinks) as buffer:
+        assert buffer.lanes("late").waiting() == (0, 0)
+        assert buffer.lanes("heir").waiting() == (0, 6)
+        assert (await buffer.ledger()).problems() == []
+        assert len(await settle_all(buffer.lanes("heir"))) == 2
+        assert (await buffer.ledger()).problems() == []
+
+
+async def test_a_removed_uplink_releases_what_waited_for_it_and_counts_it(tmp_path):
+    """What only the removed uplink needed leaves the disk; the ledger says how much that was."""
+    shape, other = a_shape("meter-1"), a_shape("meter-2")
+    uplinks = [an_uplink("city"), an_uplink("owner", Filter(devices=("meter-2",)))]
+    async with open_buffer(some_settings(tmp_path), ManualClock(), uplinks) as buffer:
+        await buffer.store([a_sample(shape), a_sample(other)] * 600, 3600)
+    async with open_buffer(some_settings(tmp_path), ManualClock(), uplinks[1:]) as buffer:
+        ledger = await buffer.ledger()
+        assert ledger.problems() == []
+        assert ledger.uplinks["city"].dropped == {"removed": 3600}
+        rows = await settle_all(buffer.lanes("owner"))
+        assert len(rows) == 600
+        for _ in range(3):
+            await buffer.store((), 0)
+        assert await _rows_in_file(buffer) == 0
+    async with open_buffer(some_settings(tmp_path), ManualClock(), uplinks) as buffer:
+        assert buffer.lanes("city").waiting() == (0, 0), "an uplink that returns begins now"
+        assert (await buffer.ledger()).problems() == []
+
+
+async def test_all_of_a_removed_uplink_is_swept_in_steps(tmp_path):
+    """What nobody waits for any more is deleted some hundred rows at a time."""
+    async with open_buffer(some_settings(tmp_path), ManualClock(), [an_uplink()]) as buffer:
+        await buffer.store([a_sample(a_shape())] * 1200, 3600)
+    async with open_buffer(some_settings(tmp_path), ManualClock(), [an_uplink("owner")]) as buffer:
+        counts = [await _rows_in_file(buffer)]
+        for _ in range(3):
+            await buffer.store((), 0)
+            counts.append(await _rows_in_file(buffer))
+        assert counts == [700, 200, 0, 0]
+
+
+async def test_a_changed_filter_counts_for_what_is_stored_from_then_on(tmp_path):
+    """Rows that wait were counted by the old filter, and leave by it."""
+    shape = a_shape(points=3)
+    before, after = an_uplink(filter_=Filter(points=("p0",))), an_uplink(filter_=Filter(points=("p1", "p2")))
+    async with open_buffer(some_settings(tmp_path), ManualClock(), [before]) as buffer:
+        await buffer.store([a_sample(shape)], 3)
+    async with open_buffer(some_settings(tmp_path), ManualClock(), [after]) as buffer:
+        await buffer.store([a_sample(shape)], 3)
+        rows = await settle_all(buffer.lanes("city"))
+        assert sorted(row.cells for row in rows) == [(0,), (1, 2)]
+        assert (await buffer.ledger()).problems() == []
+
+
+async def test_waiting_returns_as_soon_as_the_lane_has_something(tmp_path):
+    """A forwarder that waits is woken by the commit, not by a timer."""
+    async with open_buffer(some_settings(tmp_path), ManualClock(), [an_uplink()]) as buffer:
+        lanes = buffer.lanes("city")
+        lanes.begin()
+        waiting = asyncio.create_task(lanes.wait(Lane.LIVE))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        await buffer.store([a_sample(a_shape())], 3)
+        await asyncio.wait_for(waiting, 10)
+        backlog = asyncio.create_task(lanes.wait(Lane.BACKLOG))
+        await asyncio.sleep(0)
+        assert not backlog.done()
+        lanes.begin()
+        await asyncio.wait_for(backlog, 10)
+
+
+async def test_a_cancelled_store_is_stored_all_the_same(tmp_path):
+    """Cancelling the caller in mid-commit leaves neither a half nor a forgotten batch."""
+    async with open_buffer(some_settings(tmp_path), ManualClock(), [an_uplink()]) as buffer:
+        storing = asyncio.create_task(buffer.store([a_sample(a_shape())], 3))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        storing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await storing
+        await buffer.store((), 0)
+        assert buffer.lanes("city").waiting() == (3, 0)
+        assert (await buffer.ledger()).problems() == []
+
+
+async def test_a_sample_that_does_not_fit_its_shape_is_counted_and_stops_nobody(tmp_path):
+    """A driver's bug costs its own readings, and the ledger balances."""
+    shape = a_shape()
+    async with open_buffer(some_settings(tmp_path), ManualClock(), [an_uplink()]) as buffer:
+        await buffer.store([a_sample(shape), Sample(shape, 0, (1.0,)), a_sample(shape)], 7)
+        ledger = await buffer.ledger()
+        assert ledger.dropped == {"malformed": 1}
+        assert ledger.problems() == []
+        assert len(await take_all(buffer.lanes("city"))) == 2
+
+
+async def test_time_is_corrected_for_all_rows_of_a_boot_when_the_clock_is_set(tmp_path):
+    """A row that was stored under a wrong clock leaves with the right time, and is trusted, after the clock is set."""
+    clock = ManualClock(now_s=100)
+    async with open_buffer(some_settings(tmp_path), clock, [an_uplink()]) as buffer:
+        lanes = buffer.lanes("city")
+        await buffer.store([a_sample(a_shape(), clock.now_ns)], 3)
+        (row,) = await take_all(lanes)
+        assert not row.trusted
+        lanes.release([span(row)])
+        clock.pass_s(50)
+        clock.offset_ns, clock.trusted = 1_700_000_000_000_000_000, True
+        await buffer.store((), 0)
+    async with open_buffer(some_settings(tmp_path), ManualClock("c" * 32), [an_uplink()]) as buffer:
+        (row,) = await take_all(buffer.lanes("city"))
+        assert row.trusted
+        assert row.time_ns == 1_700_000_100_000_000_000
+
+
+async def test_when_full_the_oldest_of_the_least_precious_class_goes(tmp_path):
+    """Events and billing outlive trend and health; every drop is counted for the uplink that misses it."""
+    kinds = {each: a_shape(each.value, 50, each) for each in (Class.HEALTH, Class.TREND, Class.BILLING)}
+    async with open_buffer(some_settings(tmp_path, size=2**20), ManualClock(), [an_uplink()]) as buffer:
+        for turn in range(120):
+            samples = [
+                Sample(shape, turn, tuple(1 / (turn + index + 1) for index in range(50)))
+                for shape in kinds.values()
+            ] * 8
+            await buffer.store(samples, 50 * len(samples))
+            assert buffer.status()["bytes"] <= 2**20 * 1.1
+        ledger = await buffer.ledger()
+        assert ledger.problems() == []
+        assert ledger.uplinks["city"].dropped["full"] > 0
+        left = {}
+        for row in await take_all(buffer.lanes("city")):
+            left.setdefault(row.sample.shape.device, []).append(row.sample.monotonic_ns)
+        assert len(left.get("health", [])) < len(left.get("trend", [1])) or not left.get("trend")
+        assert len(left["billing"]) == 960 or not left.get("trend"), "the precious ones go last"
+        for moments in left.values():
+            assert moments == list(range(moments[0], 120)) or max(moments) == 119
+
+
+async def test_what_is_too_old_goes_by_time_since_boot(tmp_path):
+    """Age counts from the moment a row was learnt, and is looked after every ten seconds."""
+    clock = ManualClock()
+    settings = some_settings(tmp_path, age=timedelta(hours=1))
+    async with open_buffer(settings, clock, [an_uplink()]) as buffer:
+        await buffer.store([a_sample(a_shape(), clock.now_ns)] * 700, 2100)
+        clock.pass_s(1800)
+        await buffer.store([a_sample(a_shape(), clock.now_ns)], 3)
+        clock.pass_s(1801)
+        await buffer.store((), 0)
+        ledger = await buffer.ledger()
+        assert ledger.uplinks["city"].dropped == {"age": 2100}
+        assert ledger.problems() == []
+        assert len(await take_all(buffer.lanes("city"))) == 1
+        assert buffer.status()["oldest_s"] == 1801
+
+
+async def test_age_of_an_earlier_boot_is_by_wall_time_only_where_it_can_be_trusted(tmp_path):
+    """Without trusted time a row of an earlier boot is at least as old as this boot, and no more is known."""
+    settings = some_settings(tmp_path, age=timedelta(days=1))
+    clock = ManualClock(now_s=100)
+    clock.offset_ns, clock.trusted = 10**18, True
+    async with open_buffer(settings, clock, [an_uplink()]) as buffer:
+        await buffer.store([a_sample(a_shape(), clock.now_ns)], 3)
+    clock = ManualClock("c" * 32, now_s=50)
+    async with open_buffer(settings, clock, [an_uplink()]) as buffer:
+        assert buffer.lanes("city").waiting() == (0, 3), "the clock is not set yet: kept"
+        clock.offset_ns, clock.trusted = 10**18 + 2 * 86400 * 10**9, True
+        clock.pass_s(10)
+        await buffer.store((), 0)
+        assert buffer.lanes("city").waiting() == (0, 0)
+        assert (await buffer.ledger()).problems() == []
+
+
+async def test_a_damaged_row_is_dropped_alone(tmp_path):
+    """A row whose bytes were changed is counted and passed over; its neighbours arrive."""
+    async with open_buffer(some_settings(tmp_path), ManualClock(), [an_uplink()]) as buffer:
+        await buffer.store([a_sample(a_shape(), moment) for moment in range(5)], 15)
+        await _run(buffer, "update row_2 set monotonic_ns = monotonic_ns + 1 where monotonic_ns = 1")
+        await _run(buffer, "update row_2 set data = x'00' where monotonic_ns = 3")
+        await _run(buffer, "update row_2 set shape = 99 where monotonic_ns = 4")
+    async with open_buffer(some_settings(tmp_path), ManualClock(), [an_uplink()]) as buffer:
+        rows = await settle_all(buffer.lanes("city"))
+        assert [row.sample.monotonic_ns for row in rows] == [0, 2]
+        ledger = await buffer.ledger()
+        assert ledger.problems() == []
+        assert ledger.uplinks["city"].dropped == {"damaged": 9}
+        await buffer.store((), 0)
+        assert await _rows_in_file(buffer) == 0
+
+
+async def test_a_refused_row_is_on_the_refused_list_with_the_words(tmp_path):
+    """What upstream will never take is named, with its words, for a person to look at."""
+    async with open_buffer(some_settings(tmp_path), ManualClock(), [an_uplink()]) as buffer:
+        lanes = buffer.lanes("city")
+        await buffer.store([a_sample(a_shape())] * 2, 6)
+        lanes.begin()
+        rows = await take_all(lanes)
+        lanes.refuse([span(rows[0])], "payload format invalid")
+        await buffer.store((), 0)
+        found = await _run(buffer, "select uplink, low, high, words from refused")
+        assert found == [("city", 0, 3, "payload format invalid")]
+        assert (await buffer.ledger()).uplinks["city"].refused == 3
+
+
+async def test_rows_older_than_the_window_are_read_back_in_order(tmp_path):
+    """A forwarder that falls behind gets everything, oldest first, from disk and memory without a seam."""
+    async with open_buffer(some_settings(tmp_path, size=2**25), ManualClock(), [an_uplink()]) as buffer:
+        lanes = buffer.lanes("city")
+        lanes.begin()
+        shape = a_shape(points=100)
+        for batch in range(8):
+            await buffer.store([a_sample(shape, batch * 100 + moment) for moment in range(100)], 10_000)
+        rows = await take_all(lanes, [Lane.LIVE])
+        assert [row.sample.monotonic_ns for row in rows] == list(range(800))
+
+
+async def _run(buffer, statement: str) -> list:
+    storage = buffer._storage
+    return await storage._thread.call(lambda: storage._file._run(statement).fetchall())
+
+
+async def _rows_in_file(buffer) -> int:
+    counts = [await _run(buffer, f"select count(*) from row_{rank}") for rank in range(4)]
+    return sum(count[0][0] for count in counts)
