@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 from typing import Annotated, Any, NoReturn, Protocol
 
 import msgspec
+from msgspec import Meta
 
 from agent.clock import Clock
 from agent.fields import Id, Place, Plugged, Unique, Unit
@@ -44,27 +45,33 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class PointBase(Settings, frozen=True):
     """What every point has, whatever protocol brings it; a driver adds where it is found."""
 
-    name: Id
-    type_: ValueType | None = msgspec.field(default=None, name="value_type")
+    name: Annotated[Id, Meta(description="Unique in its device: supply_temperature.")]
+    type_: Annotated[
+        ValueType | None, Meta(description="Of its values, where it cannot follow from how they are read.")
+    ] = msgspec.field(default=None, name="value_type")
     unit: Unit | None = None
-    quantity_kind: str | None = None
-    class_: Class = msgspec.field(default=Class.TREND, name="class")
-    place: Place = Place()
-    designation: str | None = None
+    quantity_kind: Annotated[
+        str | None, Meta(description="What is measured, as a QUDT quantity kind: Temperature, ElectricPower.")
+    ] = None
+    class_: Annotated[
+        Class, Meta(description="What it is for; it decides what is kept longest when the buffer is full.")
+    ] = msgspec.field(default=Class.TREND, name="class")
+    place: Annotated[Place, Meta(description="Where it is, within the device's place.")] = Place()
+    designation: Annotated[str | None, Meta(description="The property technician's tag, free text.")] = None
 
 
 class DeviceBase(Settings, frozen=True):
     """What every device has; a driver adds how it is reached and which points it has."""
 
-    id: Annotated[Id, Unique("device")]
-    place: Place = Place()
+    id: Annotated[Id, Unique("device"), Meta(description="Unique on the gateway, and never changed.")]
+    place: Annotated[Place, Meta(description="Where it is, within the gateway's place.")] = Place()
 
 
 class LinkBase(Settings, frozen=True):
     """What every link has; a driver adds where it leads, and narrows `devices` to its own type."""
 
-    id: Annotated[Id, Unique("link")]
-    driver: str
+    id: Annotated[Id, Unique("link"), Meta(description="Unique among links.")]
+    driver: Annotated[str, Meta(description="Which driver opens it.")]
     devices: tuple[DeviceBase, ...]
 
 
@@ -222,7 +229,7 @@ class FormatSession(Protocol):
 class FormatBase(Settings, frozen=True):
     """What every format has."""
 
-    kind: str
+    kind: Annotated[str, Meta(description="Which format it is.")]
 
 
 class Format(Protocol):
@@ -281,11 +288,11 @@ class Connection(Protocol):
 class Filter(Settings, frozen=True):
     """Which points an uplink takes: those that pass every list here that is not empty."""
 
-    classes: tuple[Class, ...] = ()
-    devices: tuple[str, ...] = ()
-    """Patterns of device ids, as in a shell: `vent-*`."""
-    points: tuple[str, ...] = ()
-    """Patterns of point names: `*_energy*`."""
+    classes: Annotated[tuple[Class, ...], Meta(description="Classes of points.")] = ()
+    devices: Annotated[
+        tuple[str, ...], Meta(description='Patterns of device ids, as in a shell: "vent-*".')
+    ] = ()
+    points: Annotated[tuple[str, ...], Meta(description='Patterns of point names: "*_energy*".')] = ()
 
     def cells(self, shape: Shape) -> tuple[int, ...] | None:
         """Indexes of the shape's points that pass; `None` when all do."""
@@ -316,11 +323,18 @@ class StartFrom(enum.Enum):
 class UplinkBase(Settings, frozen=True):
     """What every uplink has; an uplink adds where it leads."""
 
-    id: Annotated[Id, Unique("uplink")]
-    kind: str
-    format: Annotated[FormatBase, Plugged("formats", "kind")]
-    filter: Filter = Filter()
-    from_: StartFrom = msgspec.field(default=StartFrom.NOW, name="from")
+    id: Annotated[
+        Id,
+        Unique("uplink"),
+        Meta(description="Unique among uplinks; a new id is a new uplink, with a place of its own."),
+    ]
+    kind: Annotated[str, Meta(description="Which kind of uplink it is.")]
+    format: Annotated[FormatBase, Plugged("formats", "kind"), Meta(description="How readings are written.")]
+    filter: Annotated[Filter, Meta(description="What it takes; everything if left out.")] = Filter()
+    from_: Annotated[
+        StartFrom,
+        Meta(description="Which of the readings in the buffer it gets when it is new: none, or all."),
+    ] = msgspec.field(default=StartFrom.NOW, name="from")
 
 
 class Uplink(Protocol):

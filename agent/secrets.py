@@ -19,6 +19,9 @@ from agent.interfaces import Misconfigured
 CREDENTIAL_PREFIX: Final = "diaccess-agent."
 """The unit loads `diaccess-agent.<name>`: the system's credential store is shared by all services."""
 
+STORE: Final = Path("/etc/credstore")
+"""Where the unit's credentials come from: read directly where systemd is not between, as by root's `check`."""
+
 FOLDER: Final = "secrets"
 """Beside the configuration file."""
 
@@ -34,9 +37,12 @@ LONGEST: Final = 64 * 1024
 class Secrets:
     """The places in which one configuration's secrets are looked for, in this order."""
 
-    def __init__(self, folder: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, environment: Mapping[str, str] | None = None, store: Path = STORE
+    ) -> None:
         """`folder` is the one that the configuration file is in; `environment` the process's own if left out."""
         self._folder = folder / FOLDER
+        self._store = store
         self._environment = os.environ if environment is None else environment
 
     def reveal(self, secret: Secret) -> str:
@@ -51,13 +57,15 @@ class Secrets:
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError as error:
+                if path.parent == self._store:
+                    continue  # for root only; the service never looks here
                 raise Misconfigured(f"secret {name}: {path} cannot be read: {error.strerror}") from None
         text = self._environment.get(self._variable(name))
         if text:
             return text
         raise Misconfigured(
-            f"secret {name}: not found; expected as the systemd credential {CREDENTIAL_PREFIX}{name}, "
-            f"in the file {self._folder / name}, or in the environment as {self._variable(name)}"
+            f"secret {name}: not found; expected as the systemd credential {CREDENTIAL_PREFIX}{name} "
+            f"(in {self._store}, where only root can look), in the file {self._folder / name}, or in the environment as {self._variable(name)}"
         )
 
     def exposed(self, name: str) -> Path | None:
@@ -70,7 +78,8 @@ class Secrets:
 
     def _files(self, name: str) -> list[Path]:
         folder = self._environment.get("CREDENTIALS_DIRECTORY")
-        credentials = [Path(folder, f"{CREDENTIAL_PREFIX}{name}"), Path(folder, name)] if folder else []
+        own = f"{CREDENTIAL_PREFIX}{name}"
+        credentials = [Path(folder, own), Path(folder, name)] if folder else [self._store / own]
         return [*credentials, self._folder / name]
 
     @staticmethod

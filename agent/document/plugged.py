@@ -173,9 +173,9 @@ class FiledSettings:
     def schema(self, definitions: Json) -> Json:
         """A name, or the thing itself."""
         name = {
-            "type": "string",
+            "type": ["string", "number"],
             "pattern": f"^{_FILE_NAME.pattern}$",
-            "description": "NAME of a file, without .yaml",
+            "description": "NAME of a file, without .yaml.",
         }
         return {"anyOf": [name, self.kind.schema(definitions)]}
 

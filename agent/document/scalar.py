@@ -295,7 +295,7 @@ class SecretName:
 
     def schema(self, definitions: Json) -> Json:  # noqa: ARG002  a word defines nothing
         """An editor shows the name without its tag."""
-        return {"type": "string", "pattern": f"^{SECRET_NAME.pattern}$", "description": "!secret NAME"}
+        return {"type": "string", "pattern": f"^{SECRET_NAME.pattern}$", "description": "!secret NAME."}
 
     def written(self, value: Any) -> Any:
         """Never a default."""

@@ -14,6 +14,7 @@ from agent.document.walk import WRONG, Json, Kind, Walk, is_nothing, is_plain
 INCLUDED: Final = "included"
 _INCLUDED_SCHEMA: Final = {
     "type": "string",
+    "pattern": "[./]",
     "description": "!include PATH: what that file holds, as if it were written here",
 }
 
@@ -142,15 +143,17 @@ class Section:
                 if constants and key in constants
                 else field.kind.schema(definitions)
             )
-            about: Json = {"description": field.description} if field.description else {}
+            about = dict.fromkeys(text for text in (field.description, shape.get("description")) if text)
+            properties[key] = shape | ({"description": " ".join(about)} if about else {})
             if field.default is not None:
-                about["default"] = field.default
-            properties[key] = shape | about
+                properties[key]["default"] = field.default
         required = [field.key for field in self.fields.values() if field.required]
-        schema: Json = {"type": ["object"] if required else ["object", "null"]}
-        if self._summary:
-            schema["description"] = self._summary
-        schema |= {"properties": properties, "additionalProperties": False}
+        schema: Json = {
+            "type": "object" if required else ["object", "null"],
+            "description": self._summary,
+            "properties": properties,
+            "additionalProperties": False,
+        }
         return schema | ({"required": required} if required else {})
 
     def written(self, value: Any) -> Any:

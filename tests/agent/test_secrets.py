@@ -33,6 +33,19 @@ def test_credentials_come_before_files_and_files_before_the_environment(places):
     assert secret.reveal() == secrets.reveal(secret) == "from the store"
 
 
+def test_root_looks_into_the_credential_store_itself(tmp_path):
+    """Where systemd has not put the credentials into a folder of the service: `sudo diaccess-agent check`."""
+    store = tmp_path / "credstore"
+    store.mkdir()
+    (store / "diaccess-agent.a").write_text("x")
+    assert Secrets(tmp_path, {}, store).look_up("a") == "x"
+    with pytest.raises(Misconfigured, match="secret a: not found"):
+        Secrets(tmp_path, {"CREDENTIALS_DIRECTORY": str(tmp_path)}, store).look_up("a")
+    (store / "diaccess-agent.b").mkdir()  # stands for what cannot be read: root can read everything
+    with pytest.raises(Misconfigured, match="secret b: not found"):
+        Secrets(tmp_path, {}, store).look_up("b")
+
+
 def test_it_is_looked_up_each_time(places):
     """So that one that was exchanged serves at the next connection."""
     _, files, _, secrets = places
