@@ -23,7 +23,7 @@ def main(folder: Path, broker_port: int, registers: int, modbus_ports: list[int]
     """Run until killed."""
     store = sqlite3.connect(folder / "floor.db", isolation_level=None)
     store.executescript("pragma journal_mode=wal; pragma synchronous=full; pragma wal_autocheckpoint=200;")
-    store.execute("create table row(number integer primary key, data blob)")
+    store.execute("create table if not exists row(number integer primary key, data blob)")
     client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5)
     client.connect("127.0.0.1", broker_port)
     client.loop_start()
@@ -40,7 +40,7 @@ def main(folder: Path, broker_port: int, registers: int, modbus_ports: list[int]
             rows.append((device, unpack(answer[9 : 9 + 2 * registers])))
         store.execute("begin")
         store.executemany(
-            "insert into row values (?, ?)",
+            "insert or replace into row values (?, ?)",
             [(number + i, repr(values)) for i, (_, values) in enumerate(rows)],
         )
         store.execute("delete from row where number < ?", (number,))
