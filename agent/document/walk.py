@@ -59,6 +59,10 @@ class Plug(NamedTuple):
     node: Node
 
 
+MOST: Final = 1000
+"""Problems that are kept, and doubts. Who has more has the wrong file."""
+
+
 class Walk:
     """One reading of one configuration."""
 
@@ -73,16 +77,25 @@ class Walk:
         self.named: dict[int, Node] = {}
         """By the id of the node that names a file: what the file holds."""
         self._unique: dict[tuple[str, str], Node] = {}
-        self.files = Files(lambda mark, message: self.problems.append(Problem(mark, message)))
+        self.files = Files(self._report)
+
+    def _report(self, mark: Mark, message: str) -> None:
+        if len(self.problems) < MOST:
+            self.problems.append(Problem(mark, message))
+        elif len(self.problems) == MOST:
+            self.problems.append(
+                Problem(mark, f"{MOST} problems are enough: those from here on are not listed")
+            )
 
     def problem(self, node: Node, message: str) -> _Wrong:
         """Report that something is wrong; gives `WRONG`, for the caller to return."""
-        self.problems.append(Problem(mark_of(node), message))
+        self._report(mark_of(node), message)
         return WRONG
 
     def warning(self, node: Node, message: str) -> None:
         """Report that something is doubtful."""
-        self.warnings.append(Problem(mark_of(node), message))
+        if len(self.warnings) < MOST:
+            self.warnings.append(Problem(mark_of(node), message))
 
     def unexpected(self, kind: Kind, node: Node, name: str, hint: str = "") -> _Wrong:
         """Report that a node is not what this kind expects."""
