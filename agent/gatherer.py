@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import aclosing
 from datetime import timedelta
+from typing import Any
 
 from agent.clock import Clock
 from agent.health import Health
@@ -59,6 +60,10 @@ class Gatherer:
     def counts(self) -> Mapping[str, int]:
         """What happened on the link since it was opened; empty while it is not open."""
         return self._link.counts if self._link else {}
+
+    def answering(self, device: str) -> Mapping[str, Any]:
+        """How this device has been answering since the link was opened, as its driver says."""
+        return self._link.devices.get(device, {}) if self._link else {}
 
     def refresh(self, device: str) -> None:
         """Ask the link for a sample of this device; raises `Unavailable` while it is not open."""

@@ -92,6 +92,14 @@ class Link(Protocol):
     def counts(self) -> Mapping[str, int]:
         """What happened on this link since it was opened (`requests`, `timeouts`, ...): shown by `status`."""
 
+    @property
+    def devices(self) -> Mapping[str, Mapping[str, Any]]:
+        """How each device has been answering, by id: shown by `status`.
+
+        `state` is `ok` or `silent`; what else there is, is the protocol's own (`answer_ms`, `missed_slots`). A device
+        of which there is nothing to say is left out.
+        """
+
     def source(self, device: str) -> AsyncGenerator[Sample, None]:
         """Give a fresh, endless supply of the samples of one device.
 

@@ -96,14 +96,15 @@ class Report:
             "driver": settings.driver,
             **self._condition(self.health.links[settings.id]),
             "counts": dict(gatherer.counts),
-            "devices": [self._device(device) for device in gatherer.devices],
+            "devices": [self._device(gatherer, device) for device in gatherer.devices],
         }
 
-    def _device(self, device: str) -> dict[str, Any]:
+    def _device(self, gatherer: Gatherer, device: str) -> dict[str, Any]:
         sample = self.health.latest.get(device)
         return {
             "id": device,
             **self._condition(self.health.devices[device]),
+            "answering": dict(gatherer.answering(device)),
             "points": readings(sample, self.clock) if sample else [],
         }
 

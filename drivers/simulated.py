@@ -16,7 +16,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from decimal import Decimal
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from msgspec import Meta, structs
 
@@ -133,6 +133,11 @@ class _Link:
     def counts(self) -> Mapping[str, int]:
         """Polls, polls without an answer, and polls left out because the one before took too long."""
         return self._counts
+
+    @property
+    def devices(self) -> Mapping[str, Mapping[str, Any]]:
+        """Nothing to say of any: here nothing can go wrong between the link and its devices."""
+        return {}
 
     def refresh(self, device: str) -> None:
         """Ask for a sample now, beside the schedule."""

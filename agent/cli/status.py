@@ -8,7 +8,7 @@ from typing import Any
 
 from agent import control
 from agent.cli import asking, exits
-from agent.cli.table import ago, bytes_text, table
+from agent.cli.table import ago, bytes_text, cell_text, table
 
 NAME = "status"
 HELP = "show what works right now: store, uplinks, links, devices and their last values"
@@ -59,9 +59,19 @@ def lines(status: Mapping[str, Any]) -> Iterator[str]:
         if counts:
             yield f"  {counts}"
         for device in link["devices"]:
-            error = f"  {device['error']}" if device["error"] else ""
-            yield f"  device {device['id']}  {device['state']}{error}"
+            yield ""
+            yield f"  device {device['id']}  {answering(device)}"
             yield points(device["points"], indent="    ")
+
+
+def answering(device: Mapping[str, Any]) -> str:
+    """Say how a device does: its condition, or that it is silent, and what its driver counts."""
+    counts = dict(device["answering"])
+    silent = counts.pop("state", "ok") == "silent"
+    facts = [f"{name} {cell_text(count)}" for name, count in counts.items() if count]
+    return "  ".join(
+        ["SILENT" if silent else device["state"], *([device["error"]] if device["error"] else []), *facts]
+    )
 
 
 def points(entries: list[dict[str, Any]], indent: str = "") -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 def table(heads: Sequence[str], rows: Sequence[Sequence[Any]], indent: str = "") -> str:
     """Lay out rows under heads: numbers to the right, everything else to the left, `None` as a dash."""
-    texts = [[_text(cell) for cell in row] for row in rows]
+    texts = [[cell_text(cell) for cell in row] for row in rows]
     widths = [max(len(head), *(len(row[i]) for row in texts), 0) for i, head in enumerate(heads)]
     right = [any(_is_number(row[i]) for row in rows) for i in range(len(heads))]
     lines = [_line(heads, widths, right), *(_line(row, widths, right) for row in texts)]
@@ -43,11 +43,12 @@ def _line(cells: Sequence[str], widths: Sequence[int], right: Sequence[bool]) ->
     return "  ".join(padded)
 
 
-def _text(cell: Any) -> str:
+def cell_text(cell: Any) -> str:
+    """Write one value; a float with the seven digits that a 32-bit one has, and never with an exponent for a total."""
     if cell is None:
         return "-"
     if isinstance(cell, float):
-        return f"{cell:.6g}" if abs(cell) < 1e6 else f"{cell:.1f}"  # noqa: PLR2004  # no exponent for a meter's total
+        return f"{cell:.7g}" if abs(cell) < 1e7 else f"{cell:.1f}"  # noqa: PLR2004  # where an exponent would begin
     return str(cell)
 
 

@@ -66,7 +66,9 @@ async def main(seconds: float | None, protocol: str) -> int:
         await until_listening(BROKER_PORT)
         command = [sys.executable, "-m", "agent", "run", "--config", str(config_for(protocol))]
         async with process("agent", [*command, "--socket", str(FOLDER / "control")]) as agent:
-            say(f"The agent's log is in {relative('agent.log')}; what arrives at the broker:\n")
+            say(
+                f"Log: {relative('agent.log')}   Ask it: .venv/bin/diaccess-agent status --socket {relative('control')}\n"
+            )
             try:
                 await show(arrived, protocol, stop, agent, seconds)
             finally:
@@ -125,14 +127,19 @@ def line(lane: str, sample: Mapping[str, Any]) -> str:
     """One sample on one line."""
     readings = sample["readings"]
     texts = [
-        f"{reading['point']} {reading['value']} {reading.get('unit', '')}".rstrip()
+        f"{reading['point']} {shown(reading['value'])} {reading.get('unit', '')}".rstrip()
         if "value" in reading
         else f"{reading['point']} {reading['quality']} ({reading['reason']})"
         for reading in readings[:SHOWN]
     ]
     more = f" and {len(readings) - SHOWN} more" if len(readings) > SHOWN else ""
     number = readings[0]["number"]
-    return f"{sample['time'][11:23]}  {lane:<7}  #{number:<6} {sample['device']:<14} {', '.join(texts)}{more}"
+    return f"{sample['time'][11:21]}  {lane:<7}  #{number:<5} {sample['device']:<14} {', '.join(texts)}{more}"
+
+
+def shown(value: Any) -> str:
+    """A value for a person: the message itself has every digit."""
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def summary(arrived: Arrived, code: int | None) -> int:
