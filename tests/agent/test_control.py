@@ -148,6 +148,16 @@ async def test_an_answer_may_be_large(path):
     assert len(await asked(path, "large")) == 5_000_000
 
 
+async def test_who_closes_its_half_gets_the_whole_answer(path):
+    """A client that will ask nothing more, and reads slowly, still gets every byte of its last answer."""
+    async with connected(path) as (reader, writer):
+        writer.write(b'{"ask": "large"}\n')
+        writer.write_eof()
+        answer = await asyncio.wait_for(reader.read(), 60)
+    assert answer.endswith(b'x"}\n')
+    assert len(answer) > 5_000_000
+
+
 @pytest.mark.parametrize(
     ("question", "arguments", "words"),
     [
@@ -243,7 +253,7 @@ async def test_too_many_are_told(path):
         b'{"ask": "echo", "arguments": []}\n',
         b'{"ask": "echo", "other": 1}\n',
         b'{"ask": "\xff"}\n',
-        b"[" * 60_000 + b"\n",
+        b'{"ask": "echo", "arguments": {"value": ' + b"[" * 60_000 + b"\n",
         b"\0\n",
         b"GET / HTTP/1.1\r\n",
     ],
