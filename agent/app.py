@@ -28,7 +28,7 @@ from agent.collector import PULSE_S, Collector
 from agent.forwarder import FAREWELL_S, Forwarder, Route
 from agent.gatherer import Gatherer
 from agent.health import Health
-from agent.interfaces import Gateway, UplinkBase
+from agent.interfaces import Gateway, Misconfigured, UplinkBase
 from agent.report import Report
 from agent.sample import Point, Shape
 from agent.service import Notify, Progress, feed
@@ -144,13 +144,16 @@ async def serve(root: Root, socket: Path, notify: Notify) -> None:
 
 @contextlib.asynccontextmanager
 async def _answering(socket: Path, report: Report) -> AsyncIterator[None]:
-    """Answer at the control socket; where it cannot be had, go on without: readings matter more than questions."""
+    """Answer at the control socket; where it cannot be had, go on without: readings matter more than questions.
+
+    Raises `Unavailable` where another agent answers: two must not share what stands beside the socket.
+    """
     answers: Mapping[str, Any] = {"status": report.status, "read": report.read, "ledger": report.ledger}
     async with contextlib.AsyncExitStack() as stack:
         try:
             await stack.enter_async_context(control.serve(socket, answers))
-        except OSError as error:
-            log.warning("control.unavailable", socket=str(socket), error=str(error))
+        except Misconfigured as error:
+            log.warning("control.unavailable", error=str(error))
         yield
 
 

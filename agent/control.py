@@ -66,7 +66,7 @@ class Declined(NotAnswered):
     """The agent answered, and the answer is no. Raised by an answer, too, to say so in its own words."""
 
 
-class AlreadyRunning(Misconfigured):
+class AlreadyRunning(Unavailable):
     """Another agent serves this socket."""
 
 

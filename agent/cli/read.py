@@ -10,7 +10,7 @@ import asyncio
 from contextlib import aclosing
 from typing import Any
 
-from agent import control
+from agent import control, log
 from agent.cli import asking, common, exits
 from agent.cli.status import points
 from agent.document import Problems
@@ -50,6 +50,7 @@ def _read_directly(arguments: argparse.Namespace) -> dict[str, Any]:
     from agent import plugins, report, settings  # noqa: PLC0415  # only needed here
     from agent.clock import Clock  # noqa: PLC0415
 
+    log.configure(log.LogSettings(level=log.Level.WARNING, form=log.Form.CONSOLE))
     root = settings.load(arguments.config)
     links = {device.id: link for link in root.links for device in link.devices}
     if arguments.device not in links:

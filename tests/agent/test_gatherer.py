@@ -1,0 +1,175 @@
+"""The gatherer round a driver that fails as it is told."""
+
+import asyncio
+import itertools
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from types import SimpleNamespace
+
+import pytest
+
+from agent.gatherer import REPEAT_NS, Gatherer
+from agent.health import Health
+from agent.interfaces import DeviceBase, LinkBase, Misconfigured, Unavailable
+from agent.sample import Point, Reason, Sample, Shape
+from agent.service import Progress
+from agent.supervisor import State
+from tests.emulators.virtual_time import VirtualClock, run
+
+POINTS = (Point(name="power"),)
+
+
+class Device(DeviceBase, frozen=True):
+    interval: timedelta = timedelta(seconds=1)
+
+
+@dataclass
+class Driver:
+    """Opens a link whose devices give a sample a second, until one of them raises what is planned for it."""
+
+    opening: list = field(default_factory=list)
+    """What each attempt to open raises; nothing when the list is used up."""
+    plans: dict = field(default_factory=dict)
+    """By device: how many samples it gives, and what it raises then; the next time it goes on for ever."""
+    opened: int = 0
+    asked: list = field(default_factory=list)
+
+    def points(self, _device):
+        return POINTS
+
+    @asynccontextmanager
+    async def open(self, _settings, _context):
+        self.opened += 1
+        if self.opening and (error := self.opening.pop(0)):
+            raise error
+        yield self
+
+    counts = {"requests": 1}  # noqa: RUF012  # as the seam has it
+    devices = {"a": {"state": "silent"}}  # noqa: RUF012
+
+    def refresh(self, device):
+        self.asked.append(device)
+
+    async def source(self, device):
+        shape = Shape(device, POINTS)
+        given = 0
+        samples, error = self.plans.pop(device, (float("inf"), None))
+        while given < samples:
+            yield Sample(shape, VirtualClock().monotonic_ns(), (float(given),))
+            given += 1
+            await asyncio.sleep(1)
+        raise error
+
+
+def gather(driver, for_s, ids=("a", "b"), then=None):
+    """Gather from the driver for so long; what was put, and the health."""
+
+    async def gathering():
+        put = []
+
+        async def take(sample):
+            put.append((asyncio.get_running_loop().time(), sample))
+
+        health = Health()
+        progress = Progress(asyncio.get_running_loop().time)
+        settings = LinkBase(id="line", driver="planned", devices=tuple(Device(id=name) for name in ids))
+        gatherer = Gatherer(
+            settings, driver, clock=VirtualClock(), health=health, put=take, progress=progress
+        )
+        task = asyncio.create_task(gatherer.run())
+        await asyncio.wait([task], timeout=for_s)
+        found = then(gatherer) if then else None
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return SimpleNamespace(put=put, health=health, overdue=progress.overdue(), found=found)
+
+    return run(gathering())
+
+
+def of(result, device):
+    return [sample for _, sample in result.put if sample.shape.device == device]
+
+
+def test_every_sample_of_every_device_is_put_in_order():
+    """What a source gives goes to the collector, and the last of each device is known."""
+    result = gather(Driver(), 10)
+    for device in ("a", "b"):
+        values = [sample.values[0] for sample in of(result, device)]
+        assert values == [float(number) for number in range(len(values))]
+        assert len(values) >= 10
+        assert result.health.latest[device].values == (values[-1],)
+    assert result.health.links["line"].state is State.WORKING
+
+
+def test_a_link_that_cannot_be_opened_makes_its_devices_bad_at_once_and_then_each_minute():
+    """Consumers are told: not connected; often enough for a chart, and not once an attempt."""
+    result = gather(Driver(opening=[Unavailable("refused")] * 1000), 300)
+    moments = [moment for moment, sample in result.put if sample.shape.device == "a"]
+    assert moments[0] == 0.0
+    assert 4 <= len(moments) <= 6
+    assert all(after - before >= REPEAT_NS / 1e9 for before, after in itertools.pairwise(moments))
+    assert {sample.reasons[0] for sample in of(result, "b")} == {Reason.NOT_CONNECTED}
+    assert result.overdue == {}  # attempts that end are progress
+
+
+def test_a_lost_link_is_opened_again_and_every_device_goes_on():
+    """One source that reports the loss of the link ends the others too; then all begin anew."""
+    driver = Driver(plans={"a": (3, Unavailable("line: lost"))})
+    result = gather(driver, 20)
+    assert driver.opened == 2
+    for device in ("a", "b"):
+        reasons = [sample.reasons for sample in of(result, device)]
+        assert reasons.count(bytes([Reason.NOT_CONNECTED])) == 1
+        assert reasons.count(b"") >= 15
+
+
+def test_a_device_that_a_person_must_mend_stops_alone():
+    """The others go on, the link stays open, and its consumers get one bad sample that says why."""
+    driver = Driver(plans={"a": (2, Misconfigured("device a: no such function"))})
+    result = gather(driver, 20)
+    assert driver.opened == 1
+    assert [sample.reasons for sample in of(result, "a")] == [b"", b"", bytes([Reason.CONFIGURATION_ERROR])]
+    assert len(of(result, "b")) >= 20
+    assert result.health.devices["a"].state is State.MISCONFIGURED
+
+
+def test_a_bug_in_one_device_is_its_own():
+    """It is tried again later; the link and the other devices never notice."""
+    driver = Driver(plans={"a": (2, ZeroDivisionError("bug"))})
+    result = gather(driver, 60)
+    assert driver.opened == 1
+    assert len(of(result, "b")) >= 60
+    assert 40 <= len(of(result, "a")) <= 60
+
+
+def test_a_link_that_a_person_must_mend_ends_with_a_reason():
+    """Misconfigured is not tried again, the points say so, and the watchdog does not wait for it."""
+    driver = Driver(opening=[Misconfigured("line: no such port")])
+    result = gather(driver, 3600)
+    assert driver.opened == 1
+    assert [sample.reasons[0] for sample in of(result, "a")] == [Reason.CONFIGURATION_ERROR]
+    assert result.overdue == {}
+
+
+def test_refresh_asks_the_open_link_and_says_when_there_is_none():
+    """`read` goes to the driver; with the link closed it says so instead of waiting."""
+    driver = Driver()
+    gather(driver, 5, then=lambda gatherer: gatherer.refresh("b"))
+    assert driver.asked == ["b"]
+
+    def refresh(gatherer):
+        with pytest.raises(Unavailable, match="line is not open: refused"):
+            gatherer.refresh("b")
+        return gatherer.counts, gatherer.answering("a")
+
+    result = gather(Driver(opening=[Unavailable("refused")] * 100), 5, then=refresh)
+    assert result.found == ({}, {})
+
+
+def test_what_the_driver_counts_is_shown_while_the_link_is_open():
+    """Counts and how each device answers are the driver's, as they are."""
+    result = gather(
+        Driver(), 5, then=lambda gatherer: (gatherer.counts, gatherer.answering("a"), gatherer.answering("b"))
+    )
+    assert result.found == ({"requests": 1}, {"state": "silent"}, {})
