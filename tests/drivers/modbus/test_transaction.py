@@ -167,7 +167,7 @@ def test_variants(function, address, count):
     asked = question(MBAP, unit=5, function=function, address=address, count=count)
     others = variants(MBAP, asked)
     assert len({asked.size, *(other.size for other in others)}) == len(others) + 1 >= 8
-    assert all(0 <= other.address and other.address + other.count <= 65536 for other in others)
+    assert all(other.address >= 0 and other.address + other.count <= 65536 for other in others)
 
 
 # --- which answer fits -----------------------------------------------------------------------------------------
