@@ -67,9 +67,18 @@ def _run(parsed: argparse.Namespace) -> int:
     return code
 
 
-def commands() -> list[str]:
-    """The names of the modules here that may be commands, sorted."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+def commands() -> dict[str, Any]:
+    """All commands by name, each imported."""
+    modules = (importlib.import_module(f"{__name__}.{each.name}") for each in pkgutil.iter_modules(__path__))
+    return {module.NAME: module for module in modules if hasattr(module, "NAME")}
+
+
+def command(name: str) -> Any | None:
+    """One command alone; `None` when there is none of this name."""
+    if name not in {each.name for each in pkgutil.iter_modules(__path__)}:
+        return None
+    module = importlib.import_module(f"{__name__}.{name}")
+    return module if hasattr(module, "NAME") else None
 
 
 def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
@@ -81,11 +90,9 @@ def _parser(given: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     choices = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    known = commands()
-    for name in given[:1] if given[:1] and given[0] in known else known:
-        command: Any = importlib.import_module(f"{__name__}.{name}")
-        if hasattr(command, "NAME"):
-            _add(choices, command)
+    used = command(given[0]) if given else None
+    for each in [used] if used else commands().values():
+        _add(choices, each)
     return parser
 
 
