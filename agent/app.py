@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
+from msgspec.structs import replace
 
 from agent import __version__, control, plugins
 from agent.buffer import Buffer, Ledger, open_buffer
@@ -132,6 +133,7 @@ class Agent:
 async def serve(root: Root, socket: Path, notify: Notify) -> None:
     """Run the agent until cancelled. `socket` is where `status`, `read` and `ledger` ask."""
     clock = Clock()
+    root = _placed(root)
     async with open_buffer(root.buffer, clock, root.uplinks) as buffer:
         agent = Agent(root, buffer, clock, notify)
         try:
@@ -155,6 +157,20 @@ async def _answering(socket: Path, report: Report) -> AsyncIterator[None]:
         except Misconfigured as error:
             log.warning("control.unavailable", error=str(error))
         yield
+
+
+def _placed(root: Root) -> Root:
+    """The same settings, every device's place within the gateway's: drivers and consumers need not know of the latter."""
+    links = tuple(
+        replace(
+            link,
+            devices=tuple(
+                replace(device, place=device.place.within(root.gateway.place)) for device in link.devices
+            ),
+        )
+        for link in root.links
+    )
+    return replace(root, links=links)
 
 
 def _sum_up(ledger: Ledger) -> None:
