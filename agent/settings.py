@@ -143,12 +143,12 @@ def _owners(plugs: Iterable[Plug], places: Places) -> Iterator[Problem]:
     """Two links, or two uplinks, that lead to the same end and would disturb each other there."""
     first: dict[tuple[str, str], Plug] = {}
     for plug in plugs:
-        owner = getattr(plug.module, "owner", lambda _: None)(plug.settings)
+        owner = plug.module.owner(plug.settings) if hasattr(plug.module, "owner") else None
         if owner is None:
             continue
         other = first.setdefault((plug.group, owner), plug)
         if other is not plug:
-            noun = {"drivers": "link", "uplinks": "uplink"}[plug.group]
+            noun = "link" if plug.group == "drivers" else "uplink"
             yield Problem(
                 places.mark("id", within=plug.node),
                 f"{noun} {plug.settings.id}: expected {owner} for itself alone; found the {noun} {other.settings.id} "
@@ -157,8 +157,7 @@ def _owners(plugs: Iterable[Plug], places: Places) -> Iterator[Problem]:
 
 
 def _own_problems(plug: Plug, places: Places) -> Iterator[Problem]:
-    check = getattr(plug.module, "problems", None)
-    for path, message in check(plug.settings) if check else ():
+    for path, message in plug.module.problems(plug.settings) if hasattr(plug.module, "problems") else ():
         yield Problem(places.mark(*path, within=plug.node), message)
 
 

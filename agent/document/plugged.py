@@ -135,13 +135,9 @@ class FiledSettings:
             # Until it is read, a file that names itself finds this.
             walk.filed[path, id(self.kind)] = WRONG, None
             root = walk.files.read(path, mark_of(node))
-            value = (
-                WRONG
-                if root is None
-                else walk.tagged(self.kind, root, name)
-                if root.tag
-                else self.kind.read(root, walk, name)
-            )
+            value: Any = WRONG
+            if root is not None:
+                value = walk.tagged(self.kind, root, name) if root.tag else self.kind.read(root, walk, name)
             cached = walk.filed[path, id(self.kind)] = value, root
         value, root = cached
         if root is not None:

@@ -10,24 +10,19 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import operator
-import re
 import types
-from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
-from decimal import Decimal
-from fractions import Fraction
-from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from agent.document import scalar
+from agent.document.annotated import WORDS, lengths, note
+from agent.document.collection import Either, List, OrNothing, Table
 from agent.document.plugged import FiledSettings, PluginSettings
-from agent.document.scalar import Choice, File, Scalar, SecretName, Text
-from agent.document.section import Either, Field, List, OrNothing, Section, Table
-from agent.document.walk import Json, Kind
-from agent.fields import Checked, Filed, Limits, Plugged, Secret, Size, Unique, duration_text
+from agent.document.section import Field, Section
+from agent.document.walk import Kind
+from agent.document.words import Choice
+from agent.fields import Filed, Plugged
 
 _COLLECTIONS: Final = {tuple: tuple, list: list, set: set, frozenset: frozenset, Sequence: tuple}
 _NOUNS: Final = {"root": "configuration"}
@@ -97,7 +92,7 @@ def _field(key: str, name: str, type_: Any, required: bool, default: Any) -> Fie
 
 def _description(type_: Any) -> str | None:
     notes = get_args(type_)[1:] if get_origin(type_) is Annotated else ()
-    texts = [note.description for note in notes if isinstance(note, msgspec.Meta) and note.description]
+    texts = [each.description for each in notes if isinstance(each, msgspec.Meta) and each.description]
     return texts[-1] if texts else None
 
 
@@ -106,12 +101,12 @@ def _kind(type_: Any, notes: tuple[Any, ...]) -> Kind:
     if origin is Annotated:
         inner, *more = get_args(type_)
         return _kind(inner, (*more, *notes))
-    if plugged := _note(notes, Plugged):
+    if plugged := note(notes, Plugged):
         return PluginSettings(plugged, section_of)
     if origin is Union or origin is types.UnionType:
         return _union(get_args(type_), notes)
-    if filed := _note(notes, Filed):
-        return FiledSettings(filed, _kind(type_, tuple(note for note in notes if note is not filed)))
+    if filed := note(notes, Filed):
+        return FiledSettings(filed, _kind(type_, tuple(each for each in notes if each is not filed)))
     return _several(origin, get_args(type_), notes) if origin else _one(type_, notes)
 
 
@@ -121,14 +116,14 @@ def _several(origin: Any, arguments: tuple[Any, ...], notes: tuple[Any, ...]) ->
     if origin in _COLLECTIONS:
         return _list(origin, arguments, notes)
     if origin in {dict, Mapping}:
-        least, greatest = _lengths(notes)
+        least, greatest = lengths(notes)
         key, value = (_kind(each, ()) for each in arguments)
         return Table(key=key, entry=value, least=least, greatest=greatest)
     raise TypeError(f"{origin!r} cannot be a setting")
 
 
 def _one(type_: Any, notes: tuple[Any, ...]) -> Kind:
-    if make := _WORDS.get(type_):
+    if make := WORDS.get(type_):
         return make(notes)
     if isinstance(type_, type):
         if issubclass(type_, enum.Enum):
@@ -154,163 +149,9 @@ def _list(origin: Any, arguments: tuple[Any, ...], notes: tuple[Any, ...]) -> Ki
         raise TypeError(
             f"tuple{list(arguments)!r}: a list in the configuration has entries of one kind: tuple[T, ...]"
         )
-    least, greatest = _lengths(notes)
+    least, greatest = lengths(notes)
     return List(entry=_kind(arguments[0], ()), make=_COLLECTIONS[origin], least=least, greatest=greatest)
 
 
 def _word(value: object) -> str:
     return {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
-
-
-# --- words -----------------------------------------------------------------------------------------------------
-
-
-def _number(
-    noun: str,
-    parse: Callable[[str], Any],
-    json_type: str | list[str],
-    notes: tuple[Any, ...],
-    such_as: str = "",
-) -> Kind:
-    bounds = {name: _meta(notes, name) for name in _BOUNDS}
-    given = {name: bound for name, bound in bounds.items() if bound is not None}
-    words = noun
-    if {"ge", "le"} <= given.keys():
-        words += f" from {given['ge']} to {given['le']}"
-    words += "".join(
-        f"{_BOUNDS[name].words} {bound}"
-        for name, bound in given.items()
-        if not (name in {"ge", "le"} and {"ge", "le"} <= given.keys())
-    )
-    shape = {"type": json_type} | {_BOUNDS[name].schema: bound for name, bound in given.items()}
-    tests = [(_BOUNDS[name].holds, bound) for name, bound in given.items()]
-    return Scalar(
-        expected=words + such_as,
-        parse=parse,
-        shape=shape,
-        within=(lambda value: all(holds(value, bound) for holds, bound in tests)) if tests else None,
-        write=_number_written,
-    )
-
-
-class _Bound(NamedTuple):
-    words: str
-    schema: str
-    holds: Callable[[Any, Any], bool]
-
-
-_BOUNDS: Final = {
-    "ge": _Bound(" of at least", "minimum", operator.ge),
-    "gt": _Bound(" above", "exclusiveMinimum", operator.gt),
-    "le": _Bound(" of at most", "maximum", operator.le),
-    "lt": _Bound(" below", "exclusiveMaximum", operator.lt),
-    "multiple_of": _Bound(", a multiple of", "multipleOf", lambda value, bound: value % bound == 0),
-}
-"""By their names in `msgspec.Meta`."""
-
-
-def _number_written(value: Any) -> Any:
-    """JSON has integers and floats; of the exact numbers, only whole ones are either."""
-    if isinstance(value, int | float):
-        return value
-    return int(value) if value == int(value) else str(value)
-
-
-def _limited(
-    noun: str, such_as: str, parse: Callable[[str], Any], pattern: str, notes: tuple[Any, ...]
-) -> Kind:
-    limits: Limits = _note(notes, Limits) or Limits()
-    least = None if limits.least is None else parse(limits.least)
-    greatest = None if limits.greatest is None else parse(limits.greatest)
-    if limits.least and limits.greatest:
-        words = f"{noun} from {limits.least} to {limits.greatest}"
-    elif limits.least:
-        words = f"{noun} of at least {limits.least}"
-    elif limits.greatest:
-        words = f"{noun} of at most {limits.greatest}"
-    else:
-        words = f"{noun} with its unit, such as {such_as}"
-
-    def within(value: Any) -> bool:
-        return (least is None or value >= least) and (greatest is None or value <= greatest)
-
-    return Scalar(
-        expected=words,
-        parse=parse,
-        shape={"type": "string", "pattern": pattern, "description": f"{words[0].upper()}{words[1:]}."},
-        within=within if limits != Limits() else None,
-        write=lambda value: duration_text(value) if isinstance(value, timedelta) else str(value),
-    )
-
-
-def _text(notes: tuple[Any, ...]) -> Kind:
-    pattern = _meta(notes, "pattern")
-    least, greatest = _lengths(notes)
-    check: Checked | None = _note(notes, Checked)
-    unique: Unique | None = _note(notes, Unique)
-    shape: Json = {"pattern": pattern} if pattern else {}
-    shape |= {key: value for key, value in (("minLength", least), ("maxLength", greatest)) if value}
-    return Text(
-        expected=_text_expected(notes, pattern, least, greatest),
-        # In Python `$` also matches before a line end at the end.
-        pattern=re.compile(re.sub(r"\$$", r"\\Z", pattern)) if pattern else None,
-        least=least,
-        greatest=greatest,
-        check=check.check if check else None,
-        unique_of=unique.of if unique else None,
-        shape=shape,
-    )
-
-
-def _text_expected(notes: tuple[Any, ...], pattern: str | None, least: int, greatest: int | None) -> str:
-    if pattern:
-        # A pattern says little to people; what it is described by says more: "A stable name: letters, ...".
-        metas = (
-            note for note in notes if isinstance(note, msgspec.Meta) and note.pattern and note.description
-        )
-        about = next((meta.description for meta in metas), None)
-        return f"{about[0].lower()}{about[1:].rstrip('.')}" if about else f"a text that matches {pattern}"
-    if greatest is not None:
-        return f"a text of {least} to {greatest} characters"
-    return f"a text of at least {least} characters" if least > 1 else "a text"
-
-
-_DURATION_PATTERN: Final = r"^[0-9]+(\.[0-9]+)?\s*(ms|s|min|h|d)$"
-_SIZE_PATTERN: Final = r"^[0-9]+\s*(B|KiB|MiB|GiB)$"
-_BOOLEAN: Final = Scalar(
-    expected="true or false",
-    parse=scalar.boolean,
-    shape={"enum": [True, False, "yes", "no", "on", "off"]},
-    write=lambda value: value,
-)
-
-
-_WORDS: Final[dict[type[Any], Callable[[tuple[Any, ...]], Kind]]] = {
-    bool: lambda _: _BOOLEAN,
-    int: lambda notes: _number("a whole number", scalar.whole, "integer", notes),
-    float: lambda notes: _number("a number", scalar.number, "number", notes),
-    Decimal: lambda notes: _number("a number", scalar.decimal, ["number", "string"], notes),
-    Fraction: lambda notes: _number(
-        "an exact number", scalar.fraction, ["number", "string"], notes, ", such as 0.1, 1/3 or 1e-3"
-    ),
-    str: _text,
-    timedelta: lambda notes: _limited(
-        "a duration", "500ms, 10s, 15min, 1h or 30d", scalar.duration, _DURATION_PATTERN, notes
-    ),
-    Size: lambda notes: _limited("a size", "64KiB, 512MiB or 1GiB", scalar.size, _SIZE_PATTERN, notes),
-    Path: lambda _: File(),
-    Secret: lambda _: SecretName(),
-}
-
-
-def _note(notes: tuple[Any, ...], type_: type[Any]) -> Any:
-    return next((note for note in reversed(notes) if isinstance(note, type_)), None)
-
-
-def _meta(notes: tuple[Any, ...], name: str) -> Any:
-    values = (getattr(note, name) for note in notes if isinstance(note, msgspec.Meta))
-    return next((value for value in reversed(list(values)) if value is not None), None)
-
-
-def _lengths(notes: tuple[Any, ...]) -> tuple[int, int | None]:
-    return _meta(notes, "min_length") or 0, _meta(notes, "max_length")

@@ -101,6 +101,12 @@ class Walk:
         """Report that a node is not what this kind expects."""
         return self.problem(node, f"{name}: expected {kind.expected}; found {found(node)}{hint}")
 
+    def unlike(self, kind: Kind, node: Node, name: str, hint: str = "") -> _Wrong:
+        """The same where something of several lines is expected. A word is not shown: it may be a password without its key."""
+        if isinstance(node, ScalarNode):
+            return self.problem(node, f"{name}: expected {kind.expected}; found a text{hint}")
+        return self.unexpected(kind, node, name)
+
     def tagged(self, kind: Kind, node: Node, name: str) -> Any:
         """Read a node that has a tag."""
         if node.tag == ABSENT:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from agent import document, plugins, settings
+from agent.document.collection import Either, List, OrNothing, Table
 from agent.document.plugged import FiledSettings, PluginSettings
-from agent.document.section import Either, List, OrNothing, Section, Table
+from agent.document.section import Section
 from agent.document.types import kind_of, section_of
 from tests.emulators.json_schema import as_an_editor_reads, complaints
 

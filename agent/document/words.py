@@ -1,8 +1,7 @@
-"""Settings that are one word: each is read from its text by the type that is wanted.
+"""Settings that are one word: a number, a text, a choice, a path, the name of a secret.
 
-`parse` functions take the text and return the value, or raise `ValueError`; its words, if any, are a remedy. A number
-does not care whether it is in quotes, a text is what is written, and nothing is guessed: `yes` is a boolean only
-where a boolean is wanted.
+A number does not care whether it is in quotes, a text is exactly what is written, and no word means anything by itself:
+`yes` is a boolean only where a boolean is wanted.
 """
 
 from __future__ import annotations
@@ -10,125 +9,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
-from decimal import Decimal
-from fractions import Fraction
 from pathlib import Path
 from typing import Any, Final
 
-from agent import fields
 from agent.document.nodes import Node, ScalarNode, SequenceNode, mark_of
+from agent.document.parse import whole
 from agent.document.problem import meant, one_of
 from agent.document.source import SECRET
 from agent.document.walk import Json, Walk, found, is_nothing, is_plain
+from agent.fields import Secret
 from agent.secrets import NAME as SECRET_NAME
 
-BOOLEANS: Final = {
-    word: value
-    for value, words in ((True, ("true", "yes", "on")), (False, ("false", "no", "off")))
-    for lower in words
-    for word in (lower, lower.capitalize(), lower.upper())
-}
-
-_WHOLE: Final = re.compile(r"[-+]?[0-9]{1,40}")
-_HEXADECIMAL: Final = re.compile(r"[-+]?0[xX][0-9A-Fa-f]{1,32}")
-_NUMBER: Final = re.compile(r"[-+]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][-+]?[0-9]{1,3})?")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
-
-
-def boolean(text: str) -> bool:
-    """Read `true` or `false`; `yes`, `no`, `on`, `off` serve as well."""
-    try:
-        return BOOLEANS[text]
-    except KeyError:
-        raise ValueError(meant(text, filter(str.islower, BOOLEANS))[2:]) from None
-
-
-def whole(text: str) -> int:
-    """Read a whole number, in decimal or as 0x.. in hexadecimal."""
-    if _WHOLE.fullmatch(text):
-        digits = text.lstrip("+-")
-        if digits[0] == "0" and len(digits) > 1:
-            decimal = digits.lstrip("0") or "0"
-            octal = f"{int(digits, 8):#x} (octal)" if not set(digits) & {"8", "9"} else "octal"
-            raise ValueError(f"it could be {decimal} or {octal}; write one without the leading 0")
-        return int(text)
-    if _HEXADECIMAL.fullmatch(text):
-        return int(text, 16)
-    if _NUMBER.fullmatch(text) and float(text).is_integer() and abs(float(text)) < 2**53:
-        raise ValueError(f"did you mean {int(float(text))}?")
-    raise ValueError
-
-
-def _number(text: str) -> str:
-    if not _NUMBER.fullmatch(text):
-        point = text.replace(",", ".")
-        raise ValueError(f"did you mean {point}?" if _NUMBER.fullmatch(point) else "")
-    return text
-
-
-def number(text: str) -> float:
-    """Read a number; never `nan` nor infinite."""
-    value = float(_number(text))
-    if value in (float("inf"), float("-inf")):
-        raise ValueError("it is too large")
-    return value
-
-
-def decimal(text: str) -> Decimal:
-    """Read a number with every digit that is written."""
-    return Decimal(_number(text))
-
-
-def fraction(text: str) -> Fraction:
-    """Read an exact number (`agent.fields.fraction`)."""
-    try:
-        return fields.fraction(text)
-    except ValueError:
-        raise ValueError(_guess(text.replace(",", "."), fields.fraction)) from None
-
-
-_DURATION_WORDS: Final = {
-    "sec": "s", "secs": "s", "second": "s", "seconds": "s", "msec": "ms", "m": "min", "mins": "min",
-    "minute": "min", "minutes": "min", "hr": "h", "hour": "h", "hours": "h", "day": "d", "days": "d",
-}  # fmt: skip
-_SIZE_WORDS: Final = {
-    "b": "B", "k": "KiB", "kb": "KiB", "kib": "KiB", "m": "MiB", "mb": "MiB", "mib": "MiB",
-    "g": "GiB", "gb": "GiB", "gib": "GiB",
-}  # fmt: skip
-
-
-def duration(text: str) -> timedelta:
-    """Read a duration with its unit (`agent.fields.duration`)."""
-    try:
-        return fields.duration(text)
-    except ValueError:
-        raise ValueError(_with_unit(text, "ms, s, min, h or d", _DURATION_WORDS, fields.duration)) from None
-
-
-def size(text: str) -> fields.Size:
-    """Read a size with its unit (`agent.fields.size`)."""
-    try:
-        return fields.size(text)
-    except ValueError:
-        raise ValueError(_with_unit(text, "B, KiB, MiB or GiB", _SIZE_WORDS, fields.size)) from None
-
-
-def _with_unit(text: str, known: str, words: Mapping[str, str], read: Callable[[str], Any]) -> str:
-    match = re.fullmatch(r"([0-9.]{1,30})\s*([A-Za-z]*)", text)
-    if match is None:
-        return ""
-    if not match[2]:
-        return f"it needs its unit: {known}"
-    return _guess(f"{match[1]}{words.get(match[2].lower(), '')}", read)
-
-
-def _guess(text: str, read: Callable[[str], Any]) -> str:
-    try:
-        read(text)
-    except ValueError:
-        return ""
-    return f"did you mean {text}?"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,7 +181,7 @@ class SecretName:
                 node,
                 f"{name}: expected the name of a secret of letters, digits, `_`, `-` and `.`; found another text",
             )
-        secret = fields.Secret(node.value, walk.look_up)
+        secret = Secret(node.value, walk.look_up)
         walk.secrets.append((mark_of(node), secret))
         return secret
 

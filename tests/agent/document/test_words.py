@@ -14,7 +14,7 @@ from hypothesis import given, strategies
 from hypothesis import settings as hypothesis_settings
 
 from agent import document
-from agent.document import scalar
+from agent.document import parse
 from agent.fields import Limits, Secret, Size
 
 
@@ -155,8 +155,8 @@ def test_a_path_begins_at_the_folder_of_its_file(read, tmp_path):
 @hypothesis_settings(deadline=None)
 def test_whole_numbers_are_read_back(number):
     """Decimal and hexadecimal, of any size that a register could have."""
-    assert scalar.whole(str(number)) == number
-    assert scalar.whole(hex(number)) == number
+    assert parse.whole(str(number)) == number
+    assert parse.whole(hex(number)) == number
 
 
 @given(strategies.text())
@@ -164,13 +164,13 @@ def test_whole_numbers_are_read_back(number):
 def test_no_text_breaks_a_reader(text):
     """Whatever the text, it is a value or a `ValueError`, and at once."""
     for read in (
-        scalar.whole,
-        scalar.number,
-        scalar.decimal,
-        scalar.fraction,
-        scalar.duration,
-        scalar.size,
-        scalar.boolean,
+        parse.whole,
+        parse.number,
+        parse.decimal,
+        parse.fraction,
+        parse.duration,
+        parse.size,
+        parse.boolean,
     ):
         try:
             value: Any = read(text)
