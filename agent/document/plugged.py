@@ -130,16 +130,18 @@ class FiledSettings:
                 f"{name}: expected the name of a file beside this one or of one that comes with the agent, "
                 f"without .yaml; found {shown(node.value)}{words}",
             )
-        cached = walk.filed.get((path, id(self.kind)))
-        if cached is None:
-            # Until it is read, a file that names itself finds this.
-            walk.filed[path, id(self.kind)] = WRONG, None
+        key = (path, id(self.kind))
+        if key not in walk.filed:
+            walk.filed[key] = None
             root = walk.files.read(path, mark_of(node))
             value: Any = WRONG
             if root is not None:
                 value = walk.tagged(self.kind, root, name) if root.tag else self.kind.read(root, walk, name)
-            cached = walk.filed[path, id(self.kind)] = value, root
-        value, root = cached
+            walk.filed[key] = value, root
+        held = walk.filed[key]
+        if held is None:
+            return walk.problem(node, f"{name}: {path} is being read already: a file cannot name itself")
+        value, root = held
         if root is not None:
             walk.named[id(node)] = root
         return value

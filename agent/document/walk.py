@@ -72,8 +72,9 @@ class Walk:
         self.warnings: list[Problem] = []
         self.secrets: list[tuple[Mark, Secret]] = []
         self.plugs: list[Plug] = []
-        self.filed: dict[tuple[str, int], tuple[Any, Node | None]] = {}
-        """What each profile file holds, by its path and the id of its kind: read once, shared by all that name it."""
+        self.filed: dict[tuple[str, int], tuple[Any, Node | None] | None] = {}
+        """What each file that is named holds, by its path and the id of its kind: read once, shared by all that name it.
+        `None` while it is being read."""
         self.named: dict[int, Node] = {}
         """By the id of the node that names a file: what the file holds."""
         self._unique: dict[tuple[str, str], Node] = {}

@@ -77,6 +77,17 @@ def test_files_within_files_come_to_an_end(files):
     assert problems == ["f8.yaml:1:2: !include: expected at most 8 files within each other"]
 
 
+def test_nesting_in_files_within_files_is_no_recursion_too_deep(files):
+    """The deepest that each bound allows, all at once, and from a stack that is deep already."""
+    deep = {f"f{n}": f"{'[' * 30}!include f{n + 1}.yaml{']' * 30}\n" for n in range(8)}
+
+    def from_below(depth):
+        return from_below(depth - 1) if depth else files(**deep, f8="[" * 31 + "]" * 31)
+
+    _, problems = from_below(150)
+    assert not problems
+
+
 def test_bytes_are_bounded_over_all_files(files, monkeypatch):
     """No file can fill the memory."""
     monkeypatch.setattr(source, "BYTES", 1 << 20)
