@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -67,7 +67,7 @@ class Proxy:
         self._target = target
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._accepted = asyncio.Condition()
+        self._changed = asyncio.Condition()
 
     async def __aenter__(self) -> Self:
         listener = socket.socket()
@@ -87,8 +87,19 @@ class Proxy:
 
     async def accepted(self, count: int) -> None:
         """Wait until so many connections have been made in all."""
-        async with self._accepted:
-            await self._accepted.wait_for(lambda: self.connections >= count)
+        await self._until(lambda: self.connections >= count)
+
+    async def closed(self) -> None:
+        """Wait until no connection is open."""
+        await self._until(lambda: not self._writers)
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        async with self._changed:
+            await self._changed.wait_for(holds)
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
 
     def cut(self) -> None:
         """Reset every connection."""
@@ -108,32 +119,32 @@ class Proxy:
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        task = asyncio.create_task(self._join(reader, writer), name=f"link {self.connections}")
+        task = asyncio.create_task(self._serve(reader, writer), name=f"link {self.connections}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        async with self._accepted:
-            self._accepted.notify_all()
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with self._known(writer):
-            if self.refuses:
-                return
+            await self._notify()
+            if not self.refuses:
+                with contextlib.suppress(OSError):
+                    await self._join(reader, writer)
+        await self._notify()
+
+    async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        beyond, onward = await asyncio.open_connection("127.0.0.1", self._target)
+        with self._known(onward):
+            # The first way that ends ends both, as a reset does.
+            ways = [
+                asyncio.create_task(self._pass(reader, onward, self.up), name="up"),
+                asyncio.create_task(self._pass(beyond, writer, self.down), name="down"),
+            ]
             try:
-                beyond, onward = await asyncio.open_connection("127.0.0.1", self._target)
-            except OSError:
-                return
-            with self._known(onward), contextlib.suppress(OSError):
-                # The first way that ends ends both, as a reset does.
-                ways = [
-                    asyncio.create_task(self._pass(reader, onward, self.up), name="up"),
-                    asyncio.create_task(self._pass(beyond, writer, self.down), name="down"),
-                ]
-                try:
-                    await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
-                finally:
-                    for way in ways:
-                        way.cancel()
-                    await asyncio.gather(*ways, return_exceptions=True)
+                await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for way in ways:
+                    way.cancel()
+                await asyncio.gather(*ways, return_exceptions=True)
 
     @contextlib.contextmanager
     def _known(self, writer: asyncio.StreamWriter) -> Iterator[None]:

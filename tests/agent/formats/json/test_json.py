@@ -218,6 +218,7 @@ def test_every_row_is_covered_and_no_message_is_too_long(
         assert covered.pop(span) == max(1, holding)
     assert not covered
     for message in messages:
+        assert len(set(message.covers)) == len(message.covers)
         assert len(message.payload) <= limit or len(taken_apart([message])) <= 1
 
 
@@ -231,6 +232,18 @@ def test_messages_are_few() -> None:
     limit = 50_000
     messages = session(FormatSettings(), GATEWAY).encode(sent, Lane.LIVE, limit)
     assert len(messages) == math.ceil(whole / (limit - whole // 100))
+
+
+def test_the_limit_is_used_to_the_last_byte() -> None:
+    """Two, three, five rows fit into exactly the bytes that they take together; with one byte less, the last moves on."""
+    shape = Shape("meter-1", (Point(name="p"),))
+    sent = [Row("5" * 32, number, Sample(shape, 0, (number,)), 0, trusted=True) for number in range(10, 15)]
+    for count in (2, 3, 5):
+        (whole,) = session(FormatSettings(), GATEWAY).encode(sent[:count], Lane.LIVE, 10**6)
+        for limit, expected in ((len(whole.payload), [count]), (len(whole.payload) - 1, [count - 1, 1])):
+            messages = session(FormatSettings(), GATEWAY).encode(sent[:count], Lane.LIVE, limit)
+            assert [len(message.covers) for message in messages] == expected
+            assert all(len(message.payload) <= limit for message in messages)
 
 
 @given(st.integers(-(2**63) // 10**6, 2**63 // 10**6))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.interfaces import Message
+from agent.interfaces import Message, Unavailable
 from agent.uplinks.mqtt.client import Client
+from agent.uplinks.mqtt.connecting import Target
+from agent.uplinks.mqtt.session import Session
 from agent.uplinks.mqtt.settings import Version
 from agent.uplinks.mqtt.wire import RECEIVE_BYTES, Wire
 from tests.emulators import mqtt_session
@@ -55,6 +58,27 @@ def test_whatever_a_broker_sends_nothing_is_raised(version: Version, when: str, 
         await asyncio.gather(opening, return_exceptions=True)
         assert ends
         assert all(ends)
+
+    asyncio.run(session())
+
+
+@pytest.mark.parametrize("goodbye", [b"", b"\xe0\x02\x8b\x00"], ids=["closed", "disconnected"])
+def test_an_end_before_anybody_listens_is_not_missed(goodbye: bytes) -> None:
+    """The CONNACK and the end of the connection may come in one turn of the loop, before there is a session."""
+
+    async def session() -> None:
+        wire = Wire()
+        settings = mqtt_session.settings(1883)
+        client = Client(wire, settings, "gw-1", None)
+        opening = asyncio.ensure_future(client.open())
+        await asyncio.sleep(0)
+        deliver(wire, CONNACK[Version.V5] + goodbye)
+        wire.connection_lost(None)
+        await opening
+        session = Session(settings, Target("host", 1883, 1, 1), wire, client)
+        async with asyncio.timeout(10):
+            with pytest.raises(Unavailable, match=r"^host:1883: "):
+                await session.lost()
 
     asyncio.run(session())
 

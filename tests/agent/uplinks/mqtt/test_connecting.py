@@ -50,6 +50,7 @@ def test_a_thread_that_hangs_does_not_hold_up_the_end(hang: threading.Event) -> 
     with pytest.raises(TimeoutError):
         asyncio.run(give_up())
     (thread,) = (thread for thread in threading.enumerate() if thread.name == "hangs")
+    assert thread.daemon, "or the interpreter would wait for it"
     hang.set()
     thread.join(10)
     assert not thread.is_alive()
