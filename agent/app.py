@@ -41,8 +41,8 @@ log = structlog.get_logger()
 COMMIT_ALLOWANCE = timedelta(seconds=60)
 """How long one commit may take before the watchdog calls it stuck; a slow card was seen to take half a second."""
 
-CLOSE_S = FAREWELL_S + 1.5
-"""How long the uplinks have in all when the agent stops: the farewell, its last words and the disconnect."""
+CLOSE_S = FAREWELL_S + 1.0
+"""How long the uplinks have in all when the agent stops: it must be gone within five seconds."""
 
 STATUS_EVERY_S = 30.0
 """How often `systemctl status` gets a new sentence."""
@@ -100,8 +100,10 @@ class Agent:
                 telling.cancel()
                 self._collector.close()
                 await asyncio.wait([collecting])
-                for forwarder in self._forwarders.values():
+                for task, forwarder in zip(forwarding, self._forwarders.values(), strict=True):
                     forwarder.close()
+                    if not forwarder.in_session:
+                        task.cancel()
                 if forwarding:
                     await asyncio.wait(forwarding, timeout=CLOSE_S)
                 for task in (*forwarding, watching):

@@ -27,6 +27,7 @@ from agent.interfaces import (
     Gateway,
     Message,
     Span,
+    Unavailable,
     Uplink,
     UplinkBase,
     Verdict,
@@ -74,9 +75,11 @@ class Forwarder:
         self._lanes = lanes
         self._closing = asyncio.Event()
         self._refusals = _Refusals()
+        self.in_session = False
+        """Whether upstream is there: if not, there is nobody to say farewell to."""
 
     def close(self) -> None:
-        """Take nothing more from the lanes; a running session says farewell and ends."""
+        """Take nothing more from the lanes; a running session says farewell and ends within twice `FAREWELL_S`."""
         self._closing.set()
 
     async def session(self, works: Callable[[], None]) -> None:
@@ -84,6 +87,17 @@ class Forwarder:
 
         `works` is called when upstream has taken the opening messages.
         """
+        try:
+            await self._session(works)
+        except Exception as error:
+            if not self._closing.is_set():
+                raise
+            # What was on the way is sent again after the next start; that is no news to anybody now.
+            log.debug("uplink.broken_off", uplink=self._route.settings.id, error=repr(error))
+        finally:
+            self.in_session = False
+
+    async def _session(self, works: Callable[[], None]) -> None:
         route = self._route
         conversation = route.format.session(route.settings.format, route.gateway)
 
@@ -96,25 +110,37 @@ class Forwarder:
         async with route.uplink.connect(
             route.settings, route.gateway, conversation.will(), received
         ) as connection:
-            for message in conversation.opened(route.points):
-                self._must_be_taken(message, await connection.publish(message))
+            await self._say(connection, conversation.opened(route.points))
             works()
+            self.in_session = True
             self._lanes.begin()
-            await _Session(self._lanes, connection, conversation, self._refusals, route.settings.id).run(
-                self._closing
-            )
-            for message in conversation.closing():
-                await connection.publish(message)
+            session = _Session(self._lanes, connection, conversation, self._refusals, route.settings.id)
+            await session.run(self._closing)
+            async with asyncio.timeout(FAREWELL_S):
+                await self._say(connection, conversation.closing())
 
-    def _must_be_taken(self, message: Message, verdict: Verdict) -> None:
-        """Say that upstream did not take a message that carries no readings: nothing is lost, somebody should know."""
-        if verdict.answer is not Answer.ACCEPTED:
-            log.warning(
-                "uplink.opening_refused",
-                uplink=self._route.settings.id,
-                topic=message.topic,
-                answer=verdict.words,
-            )
+    async def _say(self, connection: Connection, messages: Sequence[Message]) -> None:
+        """Send messages that carry no readings, in their order, as many at once as the window allows."""
+        window = asyncio.Semaphore(connection.window)
+
+        async def say(message: Message) -> None:
+            try:
+                verdict = await connection.publish(message)
+            finally:
+                window.release()
+            if verdict.answer is not Answer.ACCEPTED:
+                # Nothing is lost by it, but somebody should know.
+                log.warning(
+                    "uplink.opening_refused",
+                    uplink=self._route.settings.id,
+                    topic=message.topic,
+                    answer=verdict.words,
+                )
+
+        async with asyncio.TaskGroup() as group:
+            for message in messages:
+                await window.acquire()
+                group.create_task(say(message), name=f"say {message.topic}")
 
 
 class _Refusals:
@@ -171,7 +197,10 @@ class _Session:
         self._resume_at_s = 0.0
 
     async def run(self, closing: asyncio.Event) -> None:
-        """Send both lanes until `closing`, then wait for what is on the way. Raises what a publish raises."""
+        """Send both lanes until `closing`, then wait for what is on the way.
+
+        Raises what a publish raises, and `Unavailable` when upstream does not answer for it in time.
+        """
         async with asyncio.TaskGroup() as group:
             running = [group.create_task(self._send(lane, group), name=f"send {lane.value}") for lane in Lane]
             running.append(group.create_task(self._connection.lost(), name="watch"))
@@ -179,9 +208,11 @@ class _Session:
             for task in running:
                 task.cancel()
             if self._on_the_way:
-                await asyncio.wait(self._on_the_way, timeout=FAREWELL_S)
-            for task in self._on_the_way:
-                task.cancel()
+                _, unanswered = await asyncio.wait(self._on_the_way, timeout=FAREWELL_S)
+                if unanswered:
+                    raise Unavailable(
+                        f"{len(unanswered)} messages were not answered for within {FAREWELL_S:g} s"
+                    )
 
     async def _send(self, lane: Lane, group: asyncio.TaskGroup) -> None:
         loop = asyncio.get_running_loop()

@@ -111,6 +111,13 @@ class AgentProcess:
         return await asyncio.to_thread(control.ask, self.socket, question, **arguments)
 
 
+async def until(holds: Callable[[], Any]) -> None:
+    """Wait until this is true."""
+    async with asyncio.timeout(LIMIT_S):
+        while not holds():  # noqa: ASYNC110  # what it waits for is another process
+            await asyncio.sleep(0.02)
+
+
 class Consumer:
     """Books what arrives at the broker as docs/json.md says: repeats are told by store and number."""
 

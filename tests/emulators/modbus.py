@@ -80,9 +80,7 @@ class Request(NamedTuple):
 
     def reset(self) -> None:
         """End the connection with a RST."""
-        sock = self.connection.transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.connection.transport.abort()
+        self.connection.reset()
 
 
 Behaviour: TypeAlias = Callable[[Request], Awaitable[None]]
@@ -194,6 +192,34 @@ def refuses(code: int) -> Behaviour:
     return behaviour
 
 
+def at(address: int, behaviour: Behaviour, otherwise: Behaviour | None = None) -> Behaviour:
+    """Behaves like this where this address is the first that is asked for, and else like `otherwise`: good."""
+
+    async def chosen(request: Request) -> None:
+        await (behaviour if request.address == address else otherwise or good)(request)
+
+    return chosen
+
+
+class SerialGateway:
+    """A gateway in front of a serial line: one request after the other, and each dead unit holds it up for a while.
+
+    Its time limit is not the client's: what was asked meanwhile is answered late, by units that are quite well.
+    """
+
+    def __init__(self, dead: Sequence[int], hold_s: float) -> None:
+        self._dead = dead
+        self._hold_s = hold_s
+        self._line = asyncio.Lock()
+
+    async def __call__(self, request: Request) -> None:
+        async with self._line:
+            if request.unit in self._dead:
+                await asyncio.sleep(self._hold_s)
+            else:
+                await good(request)
+
+
 def late(seconds: float, then: Behaviour = good) -> Behaviour:
     """Behaves after this long."""
 
@@ -221,7 +247,9 @@ class Server:
         """By unit id."""
         self.asked = asyncio.Event()
         """Set at every request."""
-        self._open: set[_Connection] = set()
+        self.idle = asyncio.Event()
+        """Set while nobody is connected."""
+        self.open: set[_Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
@@ -231,7 +259,7 @@ class Server:
 
     async def __aexit__(self, *_: object) -> None:
         self.refuse()
-        for connection in list(self._open):
+        for connection in list(self.open):
             connection.transport.abort()
         for task in self._tasks:
             task.cancel()
@@ -252,8 +280,13 @@ class Server:
 
     def close_all(self) -> None:
         """Close every connection in good order."""
-        for connection in list(self._open):
+        for connection in list(self.open):
             connection.transport.close()
+
+    def reset_all(self) -> None:
+        """End every connection with a RST."""
+        for connection in list(self.open):
+            connection.reset()
 
     def _take(self, request: Request) -> None:
         self.requests[request.unit] += 1
@@ -275,10 +308,18 @@ class _Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
         self._server.connections += 1
-        self._server._open.add(self)
+        self._server.open.add(self)
+        self._server.idle.clear()
+
+    def reset(self) -> None:
+        sock = self.transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
 
     def connection_lost(self, _: Exception | None) -> None:
-        self._server._open.discard(self)
+        self._server.open.discard(self)
+        if not self._server.open:
+            self._server.idle.set()
 
     def data_received(self, octets: bytes) -> None:
         self._received += octets
