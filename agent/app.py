@@ -26,7 +26,8 @@ from agent import __version__, control, plugins
 from agent.buffer import Buffer, Ledger, open_buffer
 from agent.clock import Clock
 from agent.collector import PULSE_S, Collector
-from agent.forwarder import FAREWELL_S, Forwarder, Route
+from agent.delivery import FAREWELL_S
+from agent.forwarder import Forwarder, Route
 from agent.gatherer import Gatherer
 from agent.health import Health
 from agent.interfaces import Gateway, Misconfigured, UplinkBase

@@ -34,6 +34,7 @@ LAYERS = (
     {
         "agent.collector",
         "agent.control",
+        "agent.delivery",
         "agent.forwarder",
         "agent.gatherer",
         "agent.health",

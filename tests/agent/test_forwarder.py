@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-import agent.forwarder
+import agent.delivery
 from agent.buffer import BufferSettings, open_buffer
 from agent.clock import Clock
 from agent.fields import Place
@@ -217,7 +217,7 @@ async def test_an_upstream_that_refuses_everything_does_not_empty_the_buffer(tmp
     """A wrong access list at the broker is no reason to give up a single row."""
     upstream = Upstream()
     upstream.answer = lambda m: REFUSED if m.covers else ACCEPTED
-    monkeypatch.setattr(agent.forwarder, "WHEN_BUSY", SimpleNamespace(delay_s=lambda *_: 0.01))
+    monkeypatch.setattr(agent.delivery, "WHEN_BUSY", SimpleNamespace(delay_s=lambda *_: 0.01))
     async with forwarding(tmp_path, upstream) as at:
         await at.store(3)
         await upstream.until(lambda: len(upstream.numbers()) >= 30)
@@ -257,7 +257,7 @@ async def test_a_session_that_is_lost_in_silence_ends_though_nothing_is_on_the_w
 
 async def test_a_row_that_the_format_holds_is_offered_again(tmp_path, monkeypatch):
     """Held is not lost."""
-    monkeypatch.setattr(agent.forwarder, "HOLD_S", 0.01)
+    monkeypatch.setattr(agent.delivery, "HOLD_S", 0.01)
     upstream = Upstream(holding=True)
     async with forwarding(tmp_path, upstream) as at:
         await at.store(1)
