@@ -25,8 +25,8 @@ $(READY): requirements-dev.lock pyproject.toml
 	@touch $(READY)
 
 run: $(READY) ## show it working: an emulated building, a broker, the agent, readings as they arrive (SECONDS=20 ends by itself)
-	@sh tests/demo/broker.sh
-	@$(BIN)/python -m tests.demo $(if $(SECONDS),--seconds $(SECONDS))
+	@PYTHON=$(PYTHON) sh tests/demo/broker.sh $(BROKER)
+	@$(BIN)/python -m tests.demo $(if $(SECONDS),--seconds $(SECONDS)) $(if $(BROKER),--broker $(BROKER))
 
 test: $(READY) ## run all quick tests (under ten minutes)
 	@sh tests/mosquitto.sh

@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "config" / "demo" / "gateway.yaml"
 FOLDER = ROOT / "build" / "demo"
 BROKER_PORT = 18830
+DEVICE_PORTS = (15020, 15021)
 """As in the configuration."""
 TOPIC = "diaccess/demo-01/#"
 START_LIMIT_S = 30
@@ -60,10 +61,14 @@ async def main(seconds: float | None, protocol: str) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     arrived = Arrived()
     async with (
-        process("broker", broker_command(protocol)),
-        process("devices", [sys.executable, "-m", "agent", "simulate", "--config", str(CONFIG)]),
+        process("broker", broker_command(protocol)) as broker,
+        process("devices", [sys.executable, "-m", "agent", "simulate", "--config", str(CONFIG)]) as devices,
     ):
-        await until_listening(BROKER_PORT)
+        for name, started, ports in (("broker", broker, (BROKER_PORT,)), ("devices", devices, DEVICE_PORTS)):
+            if not await all_listening(started, ports):
+                say(f"The {name} did not start; is a port of {', '.join(map(str, ports))} taken? Its log:")
+                say((FOLDER / f"{name}.log").read_text())
+                return 1
         command = [sys.executable, "-m", "agent", "run", "--config", str(config_for(protocol))]
         async with process("agent", [*command, "--socket", str(FOLDER / "control")]) as agent:
             say(
@@ -185,7 +190,7 @@ def broker_command(protocol: str) -> list[str]:
         f"listeners: {{default: {{type: tcp, bind: '127.0.0.1:{BROKER_PORT}'}}}}\n"
         "plugins: {amqtt.plugins.authentication.AnonymousAuthPlugin: {allow_anonymous: true}}\n"
     )
-    say("mosquitto is not here: this run uses the broker amqtt, which speaks MQTT 3.1.1 only.")
+    say("This run uses the broker amqtt in place of mosquitto; it speaks MQTT 3.1.1 only.")
     return [str(ROOT / ".venv-demo" / "bin" / "amqtt"), "-c", str(config)]
 
 
@@ -222,17 +227,22 @@ async def process(name: str, command: list[str]) -> AsyncIterator[asyncio.subpro
                 await started.wait()
 
 
-async def until_listening(port: int) -> None:
-    """Wait until something takes connections on this port; an occupied one was said in the process' log."""
-    async with asyncio.timeout(START_LIMIT_S):
-        while True:
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                await asyncio.sleep(0.05)
-            else:
-                writer.close()
-                return
+async def all_listening(process: asyncio.subprocess.Process, ports: Iterable[int]) -> bool:
+    """Wait until this process takes connections on these ports; False when it ends instead."""
+    for port in ports:
+        async with asyncio.timeout(START_LIMIT_S):
+            while True:
+                try:
+                    _, writer = await asyncio.open_connection("127.0.0.1", port)
+                except OSError:
+                    await asyncio.sleep(0.05)
+                else:
+                    writer.close()
+                    break
+                if process.returncode is not None:
+                    return False
+    await asyncio.sleep(0.1)  # if the port was somebody else's, the process ends now
+    return process.returncode is None
 
 
 def relative(name: str) -> str:
@@ -248,5 +258,12 @@ def say(text: str) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, help="end by itself this long after the first reading")
+    parser.add_argument(
+        "--broker",
+        choices=("mosquitto", "amqtt"),
+        default="mosquitto",
+        help="amqtt also serves where mosquitto is missing",
+    )
     arguments = parser.parse_args()
-    sys.exit(asyncio.run(main(arguments.seconds, "5" if mosquitto() else "3.1.1")))
+    own_broker = mosquitto() if arguments.broker == "mosquitto" else None
+    sys.exit(asyncio.run(main(arguments.seconds, "5" if own_broker else "3.1.1")))
