@@ -90,7 +90,9 @@ class Book:
         """Uplinks that begin at the oldest row: how much that is must be counted."""
         self.removed: dict[str, int] = {}
         """Uplinks that are gone from the configuration, and how many readings waited for them."""
-        if not self.stores or state.boot != boot:
+        if state.boot != boot:
+            if self.stores and schema.number(self.next) == 0:
+                del self.stores[schema.store_no(self.next)]  # nothing was numbered in it
             self.begin_store()
         self._begin_uplinks(state, uplinks)
         self.sweep = RangeSet([(0, self.next)])
@@ -135,10 +137,11 @@ class Book:
         """Numbers begin again at 0 under a new store id; the place of the first.
 
         At each boot as well: a card that was copied, or restored from an old copy, then never gives a number twice.
+        Raises `Damaged` after 2**15 stores: only a fresh file can have more.
         """
         no = max(self.stores, default=0) + 1
-        if schema.number(self.next) == 0 and no - 1 == schema.store_no(self.next):
-            no -= 1  # nothing was numbered under it
+        if no >= schema.STORES:
+            raise Damaged(f"{no} stores in one file: no more numbers")
         self.stores[no] = self._new_stores[no] = secrets.token_hex(16)
         self._ids = {id_: number for number, id_ in self.stores.items()}
         self.next = schema.place(no, 0)

@@ -172,7 +172,7 @@ class Buffer:
         standing_in = storage.standing_in
         return {
             "bytes": storage.used,
-            "bound": storage.bound,
+            "bound": int(storage.bound),
             "oldest_s": max((self._age_ns(row, now_ns) for row in self._first), default=0) / 1e9,
             "committed_s": (now_ns - self._committed_ns) / 1e9,
             "why_not_durable": standing_in.words if standing_in else None,
@@ -214,11 +214,9 @@ class Buffer:
                 if self._storing:
                     await asyncio.wait([self._storing])
                 await self._store((), 0)
-                while not self.durable:
-                    waited_for = self._storage.used
-                    await self._storage.come_back(now=True)
-                    if self._storage.used >= waited_for:
-                        break
+                while not self.durable and await self._storage.come_back(now=True):
+                    pass
+                await self._store((), 0)
                 lost = await self._storage.close()
         except TimeoutError:
             log.warning("buffer.stuck", error=f"the disk did not answer within {CLOSE_LIMIT_S:.0f} s")

@@ -27,12 +27,15 @@ PAGE = 4096
 RANKS = range(len(Class))
 
 PLACE_BITS = 48
-"""A store holds up to 2**48 readings (a million a second for nine years), a file up to 2**15 stores."""
+"""A store holds up to 2**48 readings: a million a second for nine years."""
+
+STORES = 1 << (63 - PLACE_BITS)
+"""More stores than a file can hold; one begins at each boot, and each time that the disk fails."""
 
 
 def each_rank(statement: str) -> tuple[str, ...]:
-    """One statement for each table of rows, which it calls ROWS; by rank."""
-    return tuple(statement.replace("ROWS", f"row_{rank}") for rank in RANKS)
+    """One statement for each table of rows, in which ROWS is its name and RANK the rank; by rank."""
+    return tuple(statement.replace("ROWS", f"row_{rank}").replace("RANK", str(rank)) for rank in RANKS)
 
 
 _TABLES = """
@@ -70,12 +73,7 @@ STUBS = each_rank(
 )
 SHIFT = each_rank("update ROWS set place = place + ?")
 SELECT = (
-    " union all ".join(
-        statement.replace("RANK", str(rank))
-        for rank, statement in enumerate(
-            each_rank("select *, RANK from ROWS where place >= ?1 and place < ?2")
-        )
-    )
+    " union all ".join(each_rank("select *, RANK from ROWS where place >= ?1 and place < ?2"))
     + " order by 1 limit ?3"
 )
 """Rows of all classes in the order of their places, which SQLite merges as it goes; the last column is the rank."""

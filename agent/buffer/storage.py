@@ -252,15 +252,18 @@ class Storage:
         self._disk.condemn(_words(error))
         self._next_try_s = 0.0
 
-    async def come_back(self, *, now: bool = False) -> None:
-        """Where memory stands in, or the file cannot be read: try to get back to the disk, when it is time for that."""
+    async def come_back(self, *, now: bool = False) -> bool:
+        """Where memory stands in, or the file cannot be read: try to get back to the disk, when it is time for that.
+
+        Whether rows could be moved.
+        """
         loop = asyncio.get_running_loop()
         if self._unreadable and not self._memory:
             # Opening the file anew, by way of memory, cures a stale descriptor or a mount that changed.
             await self._stand_in(self._unreadable, self.book.next)
             self._next_try_s = 0.0
         if not self._memory or not self.standing_in or (loop.time() < self._next_try_s and not now):
-            return
+            return False
         try:
             if not self._coming_back:
                 async with self._numbering:
@@ -274,6 +277,8 @@ class Storage:
             if is_damage(error):
                 self._condemn(error)
             log.debug("buffer.still_not_durable", error=_words(error))
+            return False
+        return True
 
     async def _open_again(self, memory: Store) -> None:
         if self._file:

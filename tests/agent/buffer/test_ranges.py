@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -40,7 +42,7 @@ def test_runs_are_as_few_as_can_be(steps):
     """Runs are in order and never touch: the list is as short as the numbers allow."""
     runs = list(_build(steps)[0])
     assert all(low < high for low, high in runs)
-    assert all(before[1] < after[0] for before, after in zip(runs, runs[1:], strict=False))
+    assert all(before[1] < after[0] for before, after in pairwise(runs))
 
 
 @settings(deadline=None)

@@ -1,0 +1,12 @@
+"""Random sequences of everything that happens to a buffer, against a model of sets; more of them in tests/faults."""
+
+from __future__ import annotations
+
+from hypothesis import HealthCheck, settings
+
+from tests.agent.buffer.model import Sequences
+
+TestSequences = Sequences.TestCase
+TestSequences.settings = settings(
+    deadline=None, max_examples=25, stateful_step_count=30, suppress_health_check=list(HealthCheck)
+)
