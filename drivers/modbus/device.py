@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import chain
 from typing import NamedTuple
 
 from agent.sample import Sample, Shape, Value
@@ -43,8 +44,9 @@ class Device:
     """How long an answer may take."""
     shape: Shape
     reads: tuple[Read, ...]
-    probes: tuple[Question, ...]
-    """Its blocks, the smallest first, and questions whose answers have other lengths than that of the smallest."""
+    by_size: tuple[Question, ...]
+    """The same questions, the one with the shortest answer first."""
+    framing: Framing
     excused: dict[Question, Excuse] = field(default_factory=dict)
     """Blocks that are not answered though the device is there: asked again only now and then."""
     refused: dict[Question, str] = field(default_factory=dict)
@@ -58,9 +60,10 @@ class Device:
         """The question that finds out whether the device is back; `None` if a late answer may pass for any one's.
 
         The smallest block at the first attempt; then the others in turn, for that may be one that is never answered.
+        Where a late answer would pass for the one to it, a question for more or less of the same.
         """
-        start = max(attempt - 1, 0) % len(self.reads)
-        candidates = (*self.probes[start : len(self.reads)], *self.probes)
+        block = self.by_size[max(attempt - 1, 0) % len(self.by_size)]
+        candidates = chain((block,), variants(self.framing, block))
         return next((probe for probe in candidates if not fenced(probe)), None)
 
     def sample(self, answers: Sequence[bytes | Meaning], ended_ns: Sequence[int]) -> Sample:
@@ -106,7 +109,6 @@ def device(framing: Framing, settings: DeviceSettings, link: LinkSettings) -> De
         )
         for block in settings.blocks
     )
-    by_size = sorted((read.question for read in reads), key=lambda asked: asked.size)
     return Device(
         id=settings.id,
         unit_id=settings.unit_id,
@@ -114,7 +116,8 @@ def device(framing: Framing, settings: DeviceSettings, link: LinkSettings) -> De
         limit_ns=ns(settings.timeout or link.timeout),
         shape=Shape(settings.id, points(settings)),
         reads=reads,
-        probes=(*by_size, *variants(framing, by_size[0])),
+        by_size=tuple(sorted((read.question for read in reads), key=lambda asked: asked.size)),
+        framing=framing,
     )
 
 

@@ -43,6 +43,8 @@ def meaning(answer: Refusal | Unfit | None) -> Meaning:
     match answer:
         case None:
             return Meaning("timeout", Reason.TIMEOUT, silent=True)
+        case Unfit(kind="lost", words=words):
+            return Meaning("lost", Reason.NOT_CONNECTED, silent=True, words=words)
         case Unfit(kind=kind, words=words):
             return Meaning(kind, Reason.COMMUNICATION_ERROR, silent=True, words=words)
         case Refusal(code=code):

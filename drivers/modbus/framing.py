@@ -10,7 +10,7 @@ function; it raises out of `data_received` when the byte count lies, and spends 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
@@ -125,7 +125,7 @@ def question(framing: Framing, *, unit: int, function: int, address: int, count:
     return Question(unit, function, address, count, size, framing.request(pdu))
 
 
-def variants(framing: Framing, asked: Question) -> tuple[Question, ...]:
+def variants(framing: Framing, asked: Question) -> Iterator[Question]:
     """Questions to the same unit, near this one, whose answers differ in length from its and from each other's.
 
     Shorter ones first. A device may refuse the longer ones; it then shows by refusing that it is there.
@@ -133,7 +133,7 @@ def variants(framing: Framing, asked: Question) -> tuple[Question, ...]:
     step = 8 if asked.function in _BIT_FUNCTIONS else 1
     shorter = range(asked.count - step, 0, -step)
     longer = range(asked.count + step, asked.count + step * (VARIANTS + 1), step)
-    return tuple(
+    return (
         question(
             framing,
             unit=asked.unit,

@@ -2,8 +2,8 @@
 
 One that the peer closed while nothing was outstanding is opened again at the next question; so is one that was dropped
 because of what came on it. If it ends while an answer is outstanding, the question is asked once more on a new one,
-for the peer may have closed before it came (HTTP clients do the same: RFC 9112, 9.5). If that one ends too, or cannot
-be had, the line is lost. So a peer that closes after every answer is polled, one that only opens and closes is not.
+for the peer may have closed before it came (HTTP clients do the same: RFC 9112, 9.3.1). So a peer that closes after
+every answer is polled. Where no connection can be had, or an idle one ends in an error, the link is lost.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ log = structlog.get_logger()
 
 
 class Line:
-    """Asks one question at a time, over as many connections as it takes. Every method may raise `Unavailable`."""
+    """Asks one question at a time, over as many connections as it takes. Raises `Unavailable` when none can be had."""
 
     def __init__(
         self,
@@ -58,29 +58,30 @@ class Line:
                 limit_s=settings.timeout.total_seconds(),
             )
         except OSError as error:
-            raise self._unavailable(_words(error)) from error
+            raise self.unavailable(_words(error)) from error
         return self._connection
 
     def check(self) -> None:
         """Raise `Unavailable` if the connection ended in an error."""
         if self._connection is not None and self._connection.failed:
-            raise self._unavailable(self._connection.ended)
+            raise self.unavailable(self._connection.ended)
 
     async def ask(self, question: Question, limit_s: float) -> Answer | None:
-        """Ask as soon as the line is free; the answer, or `None` if none came within the limit."""
+        """Ask as soon as the line is free; the answer, or `None` if none came within the limit.
+
+        `Unfit` of the kind `lost` if the connection ended over it, and the next one too.
+        """
         again = False
         while True:
             connection = await self._ready()
-            if self._conversation.fenced(
-                question
-            ):  # it was asked before, and whether it was heard nobody knows
-                return Unfit("lost", "the connection was closed before the answer came")
+            if again and self._conversation.fenced(question):
+                return _lost("closed, and whether the question was heard nobody knows")
             begun_ns = self.now_ns()
             try:
                 answer = await connection.ask(question, limit_s)
             except Lost as lost:
                 if again or not connection.proven:
-                    raise self._unavailable(str(lost)) from lost
+                    return _lost(str(lost))
                 again = True
             else:
                 self.took_ns = self.now_ns() - begun_ns
@@ -120,9 +121,14 @@ class Line:
             error="the peer answers with transaction id 0: after every time-out the line has to stay quiet",
         )
 
-    def _unavailable(self, why: str) -> Unavailable:
+    def unavailable(self, why: str) -> Unavailable:
+        """What is to be raised when the link is lost."""
         settings = self._settings
         return Unavailable(f"link {settings.id}: {settings.host}:{settings.port}: {why}")
+
+
+def _lost(words: str) -> Unfit:
+    return Unfit("lost", f"the connection ended before the answer came: {words}")
 
 
 def _words(error: OSError) -> str:

@@ -5,7 +5,9 @@
   the account of the failing.
 - Whoever was asked before, if the answer does come, too late, and the one before it had not come either: a gateway
   waits longer for a dead device than we do, and the next one's question waits in it.
-- The connection, if nobody answers at all.
+- The connection, if nobody answers at all: it is dropped.
+- If the peer ends connections over questions: the device that was asked; but when that happens several times in a row,
+  the link is lost.
 """
 
 from __future__ import annotations
@@ -21,12 +23,14 @@ from drivers.modbus.exceptions import Meaning, meaning
 from drivers.modbus.framing import Question
 from drivers.modbus.line import Line
 from drivers.modbus.schedule import RETURN_NS, Schedule
-from drivers.modbus.transaction import Conversation, Refusal
+from drivers.modbus.transaction import Conversation, Refusal, Unfit
 
 log = structlog.get_logger()
 
 IN_VAIN: Final = 3
 """A connection on which nobody answers is dropped after this many time-outs in a row, and no less than one a device."""
+HUNG_UP: Final = 3
+"""So many connections in a row that end over a question, and the link is lost: two may be one block's fault."""
 
 
 class Polling:
@@ -40,6 +44,8 @@ class Polling:
         self._schedule = schedule
         self._in_vain = 0
         """Time-outs since anybody answered."""
+        self._hung_up = 0
+        """Connections that ended over a question since anybody answered."""
         self.timeouts = 0
         self.exceptions: dict[str, int] = {}
         """By name."""
@@ -85,6 +91,8 @@ class Polling:
         for _, asked, _ in device.reads:
             begun_ns = self._line.now_ns()
             answer: bytes | Meaning | None = silence or self._excuse(device, asked, begun_ns)
+            if answer is None and self._conversation.fenced(asked):  # a block before it was not answered
+                answer = meaning(None)
             if answer is None:
                 answer = await self._ask(device, asked)
                 if isinstance(answer, bytes) or not answer.silent:
@@ -104,21 +112,29 @@ class Polling:
         answer = await self._line.ask(asked, device.limit_ns / 1e9)
         if isinstance(answer, bytes):
             self._in_vain = 0
+            self._hung_up = 0
             device.answer_ms = self._line.took_ns / 1e6
             if device.refused:
                 self._log_refusal(device, asked, None)
             return answer
         what = meaning(answer)
-        if answer is None:
-            self.timeouts += 1
-            self._in_vain += 1
-        else:
-            self._in_vain = 0
-        if isinstance(answer, Refusal):
-            self.exceptions[what.name] = self.exceptions.get(what.name, 0) + 1
-            if not what.silent:
-                device.answer_ms = self._line.took_ns / 1e6
-                self._log_refusal(device, asked, what)
+        match answer:
+            case None:
+                self.timeouts += 1
+                self._in_vain += 1
+            case Unfit(kind="lost", words=words):
+                self._hung_up += 1
+                if self._hung_up == HUNG_UP:
+                    raise self._line.unavailable(words)
+            case Unfit():
+                self._in_vain = 0
+            case Refusal():
+                self._in_vain = 0
+                self._hung_up = 0
+                self.exceptions[what.name] = self.exceptions.get(what.name, 0) + 1
+                if not what.silent:
+                    device.answer_ms = self._line.took_ns / 1e6
+                    self._log_refusal(device, asked, what)
         return what
 
     # --- who is to blame ---------------------------------------------------------------------------------------

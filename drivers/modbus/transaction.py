@@ -48,10 +48,10 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Unfit:
-    """Something came that cannot be the answer; what does come may be anything."""
+    """What came cannot be the answer."""
 
     kind: str
-    """`foreign`: to another question. `malformed`: no well-formed answer to this one."""
+    """`foreign`: to another question. `malformed`: no well-formed answer to this one. `lost`: the connection ended."""
     words: str
 
 
@@ -83,7 +83,7 @@ class Conversation:
         self.heard: list[int] = []
         """Units that were given up and have answered since, too late. Emptied by whoever takes note of it."""
         self.echoes: bool | None = None if framing.identified else False
-        """Whether the peer echoes ids; `None` until its first answer on this connection. Once it was seen not to, that stands."""
+        """Whether the peer echoes ids; `None` until its first answer. Once it was seen not to, that stands."""
         self.broken = ""
         """Why the connection must be dropped before anything else is asked; empty while it is sound."""
         self.counts: dict[str, int] = dict.fromkeys(
@@ -97,8 +97,6 @@ class Conversation:
         self._question = None
         self._given_up.clear()
         self.broken = ""
-        if self.echoes:
-            self.echoes = None
 
     def wait_ns(self, now_ns: int) -> int:
         """How long nothing may be asked yet. When that is over, what is left of old answers is thrown away.
@@ -220,8 +218,10 @@ class Conversation:
 
     def _stray(self, frame: Frame, now_ns: int) -> Answer | None:
         """An identified answer to something else than the outstanding question."""
-        age = (self._identity - frame.identity) % IDS
-        if frame.identity and age < RECENT:
+        if not frame.identity:
+            self.echoes = False
+            return self._unfit(frame, "foreign", "no transaction id any more", now_ns)
+        if (self._identity - frame.identity) % IDS < RECENT:
             given_up = self._given_up.pop(frame.identity, None)
             if given_up == frame.unit and not frame.pdu[0] & _EXCEPTION:
                 self.heard.append(frame.unit)
