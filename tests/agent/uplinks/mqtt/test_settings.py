@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from agent.fields import Secret
@@ -36,3 +39,9 @@ def test_two_uplinks_of_one_client_id_at_one_broker_have_one_owner() -> None:
         )
         == 3
     )
+
+
+def test_what_is_not_used_is_not_loaded() -> None:
+    """Reading a configuration with an MQTT uplink loads neither aiomqtt nor paho: 5 MB that `check` does not need."""
+    code = "import sys, agent.uplinks.mqtt; sys.exit(bool({'aiomqtt', 'paho'} & set(sys.modules)))"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
