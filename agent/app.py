@@ -143,7 +143,6 @@ async def serve(root: Root, socket: Path, notify: Notify) -> None:
             async with _answering(socket, agent.report):
                 await agent.run()
         finally:
-            await buffer.store((), read=0)  # what was settled since the last commit
             _sum_up(await buffer.ledger())
 
 

@@ -78,7 +78,7 @@ def gather(driver, for_s, ids=("a", "b"), then=None):
             settings, driver, clock=VirtualClock(), health=health, put=take, progress=progress
         )
         task = asyncio.create_task(gatherer.run())
-        await asyncio.wait([task], timeout=for_s)
+        await asyncio.sleep(for_s)
         found = then(gatherer) if then else None
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
