@@ -82,16 +82,16 @@ SELECT = (
 def opening(pages: int) -> tuple[str, ...]:
     """What is set at every opening, in this order, for a file of at most `pages` pages.
 
-    - exclusive: no other process may open the file. Two connections meet SQLite's WAL-reset bug (3.7.0 to 3.51.2),
-      and a file opened by two agents would give one number to two readings.
+    - exclusive, before anything is read: no other process may open the file, and there is no -shm beside it. Two
+      connections meet SQLite's WAL-reset bug (3.7.0 to 3.51.2), and two agents on one file would give a number twice.
     - synchronous=full: a commit is on the medium when it returns; `normal` lost up to 17 s in power cuts.
     - a write-ahead log of 200 pages that wraps in place and is never cut: each commit that makes the log longer costs a
       commit of the file system's journal besides.
     """
     return (
+        "pragma locking_mode=exclusive",
         f"pragma page_size={PAGE}",
         "pragma auto_vacuum=incremental",
-        "pragma locking_mode=exclusive",
         "pragma journal_mode=wal",
         "pragma synchronous=full",
         "pragma wal_autocheckpoint=200",

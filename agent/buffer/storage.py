@@ -79,6 +79,7 @@ class Storage:
         self._failed: tuple[int, str | None] = (0, None)
         """The commit that failed, and may be in the file all the same: the place where it began, and its state."""
         self._coming_back = False
+        """Whether the file is open as it must be to be written."""
         self._next_try_s = 0.0
         self._unreadable: BaseException | None = None
         self._strikes = 0
@@ -241,7 +242,8 @@ class Storage:
         self._next_try_s = now_s + RECONNECT.first_s
         if is_damage(error):
             self._condemn(error)
-        self._coming_back = False
+        # A full disk needs room, not another opening; and closing it would end reading from it.
+        self._coming_back = is_full(error) and self._file is not None
         self._failed = (low, self.book.state_text())
         self._memory, _ = await self._thread.call(open_store, None, self._memory_size * 11 // 10)
         moved = self.book.replace(low, placed)
@@ -271,7 +273,7 @@ class Storage:
                 self._coming_back = True
             await self._adopt(self._memory)
         except FAILURES as error:
-            self._coming_back = False
+            self._coming_back = self._coming_back and is_full(error)
             failing_s = loop.time() - self.standing_in.since_s
             self._next_try_s = loop.time() + RECONNECT.delay_s(failing_s, random.random())  # noqa: S311  # jitter
             if is_damage(error):
