@@ -107,8 +107,14 @@ class AgentProcess:
         return found
 
     async def ask(self, question: str, **arguments: Any) -> Any:
-        """What the command line would ask."""
-        return await asyncio.to_thread(control.ask, self.socket, question, **arguments)
+        """What the command line would ask; waits until a starting agent answers."""
+        async with asyncio.timeout(LIMIT_S):
+            while True:
+                try:
+                    return await asyncio.to_thread(control.ask, self.socket, question, **arguments)
+                except control.NotRunning:
+                    assert self.process.returncode is None, self._log.read_text(encoding="utf-8")
+                    await asyncio.sleep(0.05)
 
 
 async def until(holds: Callable[[], Any]) -> None:
