@@ -54,7 +54,7 @@ class Device:
     answer_ms: float | None = None
     """How long its last answer took."""
     overshadowed: bool = False
-    """When it last did not answer, whoever was asked before it had not answered either."""
+    """When its answer last did not come in time, that of the device asked before it had not come either."""
 
     def probe(self, attempt: int, fenced: Callable[[Question], bool]) -> Question | None:
         """The question that finds out whether the device is back; `None` if a late answer may pass for any one's.

@@ -42,7 +42,7 @@ def meaning(answer: Refusal | Unfit | None) -> Meaning:
     """Interpret an answer without data; `None` is none in time."""
     match answer:
         case None:
-            return Meaning("timeout", Reason.TIMEOUT, silent=True)
+            return Meaning("timeout", Reason.TIMEOUT, silent=True, words="no answer in time")
         case Unfit(kind="lost", words=words):
             return Meaning("lost", Reason.NOT_CONNECTED, silent=True, words=words)
         case Unfit(kind=kind, words=words):

@@ -44,6 +44,8 @@ class Polling:
         self._schedule = schedule
         self._in_vain = 0
         """Time-outs since anybody answered."""
+        self._waited_for: Device | None = None
+        """Whose answer did not come last."""
         self._hung_up = 0
         """Connections that ended over a question since anybody answered."""
         self.timeouts = 0
@@ -122,6 +124,8 @@ class Polling:
             case None:
                 self.timeouts += 1
                 self._in_vain += 1
+                device.overshadowed = self._in_vain > 1 and self._waited_for is not device
+                self._waited_for = device
             case Unfit(kind="lost", words=words):
                 self._hung_up += 1
                 if self._hung_up == HUNG_UP:
@@ -144,7 +148,6 @@ class Polling:
         news = not self._schedule.failures(device.id)
         now_ns = self._line.now_ns()
         self._schedule.failed(device.id, now_ns, spent_ns=self._spent_ns(begun_ns, now_ns))
-        device.overshadowed = self._in_vain > 1
         (log.warning if news else log.debug)(
             "device.silent", link=self._link, device=device.id, reason=silence.name, error=silence.words
         )

@@ -99,7 +99,7 @@ class Schedule:
         The interval is no less than a tick; `cost_ns` is about what asking in vain takes: the time limit.
         """
         self.remove(device)
-        phase_ns = crc32(device.encode()) % (interval_ns // TICK_NS) * TICK_NS
+        phase_ns = crc32(device.encode()) % max(interval_ns // TICK_NS, 1) * TICK_NS
         entry = _Device(device, interval_ns, cost_ns, phase_ns, slot=0)
         # It is asked now, so the slot that begins within half an interval is given up.
         entry.slot = _slot(entry, now_ns + interval_ns // 2)

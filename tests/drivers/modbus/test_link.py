@@ -179,7 +179,7 @@ async def test_whatever_one_unit_does(behaviour, reason, counted, dropped):
         assert is_right((await bad.next())[0], BAD)
         sample = await bad.until(reason)
         assert is_right(sample, BAD) if reason is Reason.GOOD else sample.values == (None,)
-        await well.next(8)
+        await well.next(5)
         async with asyncio.timeout(LIMIT_S):
             while not here.counts[counted]:
                 await well.next()
