@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from agent.buffer import schema
-from agent.buffer.change import Change, Damaged, Placed, Refusal, Snapshot, Stub, Trim
+from agent.buffer.change import Change, Damaged, Forget, Placed, Refusal, Snapshot, Stub, Trim
 from agent.buffer.ledger import Drop, Ledger, UplinkCounts, UplinkLedger
 from agent.buffer.outstanding import Outstanding, UplinkState
 from agent.buffer.ranges import RangeSet
@@ -31,6 +31,9 @@ STATE = "book"
 _WINDOW_READINGS = 30_000
 """Kept in memory to be sent without reading back: half a minute at peak load, about 1 MB."""
 
+_LINES_KEPT = 1000
+"""Lines of this boot's timeline: a clock that steps every hour for six weeks."""
+
 _RETIRED_KEPT = 32
 """Uplinks no longer in the configuration whose counts are kept."""
 
@@ -38,6 +41,10 @@ _RETIRED_KEPT = 32
 class BookState(msgspec.Struct, kw_only=True):
     """What of the book stands in the file."""
 
+    lineage: str
+    """Made with the file; with `serial` it tells this file from all others, and from an older copy of itself."""
+    serial: int
+    """Rises with each try to write the file."""
     next: int
     """Place of the next reading."""
     boot: str
@@ -59,12 +66,11 @@ class Book:
 
     def __init__(self, snapshot: Snapshot, uplinks: Sequence[UplinkBase], boot: str) -> None:
         text = snapshot.states.get(STATE)
-        try:
-            state = _decoder.decode(text) if text else BookState(next=schema.place(1, 0), boot="")
-        except msgspec.MsgspecError as error:
-            raise Damaged(f"state {STATE!r}: {error}") from error
-        self.text = text
-        """What the file holds of the book."""
+        state = _decode(text) if text else _blank()
+        self.lineage = state.lineage
+        self.serial = state.serial
+        self.confirmed = state.serial if text else None
+        """The serial of the last try to write the file that is known to have succeeded; `None` before the first."""
         self.boot = boot
         self.next = state.next
         self.read = state.read
@@ -164,7 +170,11 @@ class Book:
         return placed
 
     def replace(self, low: int, placed: Sequence[Placed]) -> list[Placed]:
-        """What was placed from `low` on could not be stored there: it gets its places in a new store."""
+        """What was placed from `low` on could not be stored there: it gets its places in a new store.
+
+        The transaction that failed may be in the file all the same: whatever stands there from `low` on is deleted.
+        """
+        self.deletes.add(low, schema.place(schema.store_no(low) + 1, 0))
         high = self.next
         by = self.begin_store() - low
         self.next = high + by
@@ -204,15 +214,17 @@ class Book:
             deletes=list(self.deletes.within(0, below)),
             trims=[trim for trim in self._trims if trim.low < below],
             sweep=list(self.sweep),
-            states={STATE: self.state_text(uncertain=uncertain)},
+            states={STATE: self._state_text(uncertain=uncertain)},
             stores=self._new_stores.copy(),
             lines=self._new_lines.copy(),
             refusals=self._refusals.copy(),
         )
 
-    def state_text(self, *, uncertain: bool = False) -> str:
-        """What of the book goes into the file."""
+    def _state_text(self, *, uncertain: bool) -> str:
+        self.serial += 1
         state = BookState(
+            lineage=self.lineage,
+            serial=self.serial,
             next=self.next,
             boot=self.boot,
             read=self.read,
@@ -244,7 +256,7 @@ class Book:
                 if place in self.deletes or any(trim.low <= place < trim.high for trim in self._trims)
             }
         if change.states:
-            self.text = change.states[STATE]
+            self.confirmed = self.serial
             self.sweep = RangeSet(sweep)
             for no in change.stores:
                 self._new_stores.pop(no, None)
@@ -309,6 +321,26 @@ class Book:
     def _needed(self, place: int, shape: Shape) -> bool:
         return any(each.needs(place, shape) for each in self.uplinks.values())
 
+    def forget(self, first: Iterable[Stub], opened_at: int) -> Forget:
+        """What nothing refers to any more, given the first row of each class in the file."""
+        oldest = min(first, key=lambda row: row.place, default=None)
+        lowest = oldest.place if oldest else self.next
+        stores = [no for no in self.stores if no < schema.store_no(min(lowest, self.next))]
+        for no in stores:
+            self._ids.pop(self.stores.pop(no), None)
+        boots: list[str] = []
+        stale: list[ClockLine] = []
+        if oldest is None or oldest.boot == self.boot:
+            boots = [boot for boot in self.lines if boot != self.boot]
+            for boot in boots:
+                del self.lines[boot], self._timelines[boot]
+            lines = self.lines.get(self.boot, [])
+            stale = lines[:-_LINES_KEPT]
+            if stale:
+                del lines[:-_LINES_KEPT]
+                self._timelines[self.boot] = Timeline(lines)
+        return Forget(lowest, opened_at, stores, boots, [(self.boot, line) for line in stale])
+
     def ledger(self) -> Ledger:
         """All counts, and what should wait by them."""
         live = {name: _closed(each.counts, each.readings) for name, each in self.uplinks.items()}
@@ -316,6 +348,14 @@ class Book:
         return Ledger(read=self.read, stored=self.stored, dropped=self.dropped.copy(), uplinks=retired | live)
 
     # --- the file was lost, or found
+
+    def is_ours(self, snapshot: Snapshot) -> bool:
+        """Whether this is the file that was written last, and not an older copy of it, or another."""
+        text = snapshot.states.get(STATE)
+        if text is None:
+            return self.confirmed is None
+        state = _decode(text)
+        return state.lineage == self.lineage and state.serial >= (self.confirmed or 0)
 
     def lose(self, below: int, safe: Mapping[str, int], reason: Drop) -> list[Placed]:
         """The file is gone, and with it the rows below this place, but for those that are still in memory.
@@ -331,6 +371,7 @@ class Book:
         self.deletes.remove(0, below)
         self._trims = [trim for trim in self._trims if trim.low >= below]
         self.sweep = RangeSet()
+        self.lineage, self.confirmed = _blank().lineage, None
         self._new_stores = self.stores.copy()
         self._new_lines = [(boot, line) for boot, lines in self.lines.items() for line in lines]
         return rescued
@@ -360,12 +401,23 @@ class Book:
         self.uncounted = disk.uncounted
         self.uncertain |= disk.uncertain
         self.sweep = disk.sweep
-        self.text = disk.text
+        self.lineage, self.serial, self.confirmed = disk.lineage, disk.serial, disk.confirmed
         for boot, lines in disk.lines.items():
             for line in lines:
                 self._timelines.setdefault(boot, Timeline()).add(line)
             self.lines[boot] = lines + self.lines.get(boot, [])
         return by
+
+
+def _blank() -> BookState:
+    return BookState(lineage=secrets.token_hex(16), serial=0, next=schema.place(1, 0), boot="")
+
+
+def _decode(text: str) -> BookState:
+    try:
+        return _decoder.decode(text)
+    except msgspec.MsgspecError as error:
+        raise Damaged(f"state {STATE!r}: {error}") from error
 
 
 def _closed(counts: UplinkCounts, waiting: int) -> UplinkLedger:

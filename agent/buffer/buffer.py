@@ -31,6 +31,9 @@ log = structlog.get_logger()
 SURVEY_NS = 10_000_000_000
 """How often age and reserve are looked after."""
 
+TIDY_NS = 3_600_000_000_000
+"""How often shapes, boots and stores are looked for that no row refers to."""
+
 CLOSE_LIMIT_S = 3.0
 """How long closing waits for the disk: the agent must have stopped within 5 s."""
 
@@ -55,6 +58,7 @@ class Buffer:
         self._counting = asyncio.Lock()
         self._storing: asyncio.Task[None] | None = None
         self._surveyed_ns = 0
+        self._tidied_ns = clock.monotonic_ns()
         self._committed_ns = 0
         self._first: list[Stub] = []
         self._malformed: set[str] = set()
@@ -113,7 +117,10 @@ class Buffer:
         if now_ns - self._surveyed_ns >= SURVEY_NS:
             self._surveyed_ns = now_ns
             await self._drop_old(now_ns)
-            await storage.tidy()
+            await storage.keep_reserve()
+            if now_ns - self._tidied_ns >= TIDY_NS:
+                self._tidied_ns = now_ns
+                await storage.tidy(self._first)
 
     async def _drop_old(self, now_ns: int) -> None:
         storage = self._storage

@@ -114,3 +114,15 @@ class Snapshot(NamedTuple):
     states: dict[str, str]
     stores: dict[int, str]
     lines: list[tuple[str, ClockLine]]
+
+
+class Forget(NamedTuple):
+    """What no row in a file refers to any more."""
+
+    lowest: int
+    """Place of the first row; of the next one when there is none."""
+    opened_at: int
+    """Place of the next row when the file was opened."""
+    stores: list[int]
+    boots: list[str]
+    lines: list[tuple[str, ClockLine]]

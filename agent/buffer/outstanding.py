@@ -97,7 +97,10 @@ class Outstanding:
         low = self._tail if self.waiting and self.waiting.high == self._tail else place
         self._tail = place + cells
         self.waiting.add(low, self._tail)
-        self._fresh.append((low, self._tail))
+        if self._fresh and self._fresh[-1][1] == low:
+            self._fresh[-1] = (self._fresh[-1][0], self._tail)
+        else:
+            self._fresh.append((low, self._tail))
         self.readings += wanted
         self._fresh_readings += wanted
         return True

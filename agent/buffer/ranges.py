@@ -26,6 +26,9 @@ class RangeSet:
         """Put in every number from `low` up to `high`; nothing where the run is empty."""
         if low >= high:
             return
+        if self._highs and low == self._highs[-1]:  # what is stored follows on what was stored before
+            self._highs[-1] = high
+            return
         first = bisect_left(self._highs, low)
         after = bisect_right(self._lows, high)
         if first < after:

@@ -62,6 +62,8 @@ CREATE = (
 
 
 INSERT = each_rank("insert into ROWS values(?, ?, ?, ?, ?, ?, ?)")
+REPLACE = each_rank("insert or replace into ROWS values(?, ?, ?, ?, ?, ?, ?)")
+"""For rows that move here from memory: an earlier try may have failed and yet be in the file."""
 DELETE = each_rank("delete from ROWS where place >= ? and place < ?")
 SWEEP = each_rank(
     "delete from ROWS where place in"

@@ -24,10 +24,10 @@ import structlog
 from agent.buffer import schema
 from agent.buffer.book import STATE, Book
 from agent.buffer.change import Change, Damaged, Piece, Placed, Snapshot, Stub, Usage
+from agent.buffer.counting import Counting
 from agent.buffer.disk import Aside, Disk, Opened
 from agent.buffer.ledger import Drop
 from agent.buffer.opening import is_damage, is_full, open_store
-from agent.buffer.ranges import RangeSet
 from agent.buffer.store import STEP, Store
 from agent.buffer.thread import Thread
 from agent.interfaces import UplinkBase
@@ -76,14 +76,14 @@ class Storage:
         self._rescued: Sequence[Placed] = ()
         self._blind = False
         """Whether there are rows in memory, and the file has not been seen yet."""
-        self._failed: tuple[int, str | None] = (0, None)
-        """The commit that failed, and may be in the file all the same: the place where it began, and its state."""
         self._coming_back = False
         """Whether the file is open as it must be to be written."""
         self._next_try_s = 0.0
         self._unreadable: BaseException | None = None
         self._strikes = 0
-        self._counting: list[Store] = []
+        self._counting = Counting(self._thread)
+        self._opened_at = 0
+        """Place of the next reading when the file was opened."""
 
     # --- opening and closing
 
@@ -98,6 +98,7 @@ class Storage:
                     _say_aside(opened.aside, {})
                 self.book = await self._read_book(opened)
                 self._file = opened.store
+                self._opened_at = self.book.next
                 await self._begin_uplinks()
             except Damaged as error:
                 self._disk.condemn(_words(error))
@@ -206,10 +207,17 @@ class Storage:
             return []
         return await self._thread.call(self._open_file.oldest, rank, most)
 
-    async def tidy(self) -> None:
-        """Make the reserve where it is missing, and forget what no row in the file refers to any more."""
+    async def keep_reserve(self) -> None:
+        """Make the reserve where it is missing and there is room for it."""
         if not self._memory:
             await self._thread.call(self._disk.keep_reserve)
+
+    async def tidy(self, first: Sequence[Stub]) -> None:
+        """Forget what no row in the file refers to any more, given the first row of each class."""
+        if not self._memory:
+            forget = self.book.forget(first, self._opened_at)
+            with suppress(*FAILURES):  # the next commit finds out, and has what to do about it
+                await self._thread.call(self._open_file.forget, forget)
 
     async def _make_room(self) -> bool:
         """The store that is written now is full: make some room; whether it is worth trying again."""
@@ -244,7 +252,6 @@ class Storage:
             self._condemn(error)
         # A full disk needs room, not another opening; and closing it would end reading from it.
         self._coming_back = is_full(error) and self._file is not None
-        self._failed = (low, self.book.state_text())
         self._memory, _ = await self._thread.call(open_store, None, self._memory_size * 11 // 10)
         moved = self.book.replace(low, placed)
         self._memory_from = schema.place(schema.store_no(self.book.next), 0)
@@ -288,18 +295,16 @@ class Storage:
             with suppress(*FAILURES):
                 await self._thread.call(file.close)
         opened = await self._thread.call(self._disk.open)
-        low, failed = self._failed
-        text = opened.snapshot.states.get(STATE)
         if self._blind:
             await self._graft(opened, memory)
-        elif text == failed:
-            # The commit that failed is in the file after all; its rows are in memory too, and go by those numbers.
-            self.book.deletes.add(low, schema.place(schema.store_no(low) + 1, 0))
-        elif text is None and self.book.text is not None:
+        elif self.book.is_ours(opened.snapshot):
+            pass
+        elif STATE not in opened.snapshot.states:
             await self._lose(opened.aside, memory)
-        elif text != self.book.text:
+        else:
             await self._thread.call(opened.store.close)
             raise Damaged("another store file is in the place of the one that was written")
+        self._opened_at = self.book.next
         self._file = opened.store
         self._unreadable = None
 
@@ -386,46 +391,24 @@ class Storage:
         if is_damage(error) or self._strikes >= STRIKES:
             self._condemn(error)
 
-    # --- counting, beside all this too
-
     async def begin_count(self) -> None:
         """Count from this moment on what waits for each uplink in the rows; `count` gives it."""
-        self._counting = []
-        for store, low, high in (
-            (self._file, 0, self._memory_from),
-            (self._memory, self._memory_from, schema.END),
-        ):
-            if store:
-                await self._begin_census(store, low, high)
-                self._counting.append(store)
+        stores = [(self._file, 0, self._memory_from), (self._memory, self._memory_from, schema.END)]
+        await self._counting.begin(self.book, [(each, low, high) for each, low, high in stores if each])
 
     async def count(self) -> dict[str, int] | None:
         """Readings that wait, by uplink, as they were when counting began; `None` when rows cannot be read."""
-        total = dict.fromkeys(self.book.uplinks, 0)
+        if not self._file and not self._blind:
+            return None
         try:
-            for store in self._counting:
-                for name, readings in (await self._end_census(store)).items():
-                    total[name] += readings
+            return await self._counting.result()
         except FAILURES as error:
             self._note_unreadable(error)
             return None
-        return total
 
     async def _count(self, store: Store, low: int, high: int) -> dict[str, int]:
-        await self._begin_census(store, low, high)
-        return await self._end_census(store)
-
-    async def _begin_census(self, store: Store, low: int, high: int) -> None:
-        uplinks = {
-            name: (RangeSet(each.waiting.within(low, high)), each.interest)
-            for name, each in self.book.uplinks.items()
-        }
-        await self._thread.call(store.begin_census, uplinks, frozenset(self.book.doomed))
-
-    async def _end_census(self, store: Store) -> dict[str, int]:
-        while (found := await self._thread.call(store.census)) is None:
-            pass
-        return found
+        await self._counting.begin(self.book, [(store, low, high)])
+        return await self._counting.result()
 
     async def _begin_uplinks(self) -> None:
         """Say which uplinks are gone, and count what new ones find that begin at the oldest row."""

@@ -19,7 +19,7 @@ from typing import Any
 
 from agent.buffer import rows, schema, shapes
 from agent.buffer.census import Census, Counted
-from agent.buffer.change import REFUSALS_KEPT, Change, Damaged, Piece, Placed, Snapshot, Stub, Usage
+from agent.buffer.change import REFUSALS_KEPT, Change, Damaged, Forget, Piece, Placed, Snapshot, Stub, Usage
 from agent.buffer.interest import Interest
 from agent.buffer.ranges import RangeSet
 from agent.clock import ClockLine
@@ -30,6 +30,9 @@ STEP = 500
 
 _VACUUM_PAGES = 256
 """Free pages given back to the file system after a commit: 1 MiB, some 50 ms on a card."""
+
+SHAPES_KEPT = 1000
+"""More than a gateway has devices: what is above was made by configurations that are gone."""
 
 _UNDECODABLE = (struct.error, TypeError, ValueError, IndexError, KeyError, OverflowError)
 """What decoding damaged bytes raises."""
@@ -52,6 +55,8 @@ class Store:
         self._shapes = shapes.Shapes()
         self._written: set[int] = set()
         """Keys of the shapes that the file has."""
+        self._used: dict[int, int] = {}
+        """Where each shape was used last, since the file was opened."""
         self._census: Census | None = None
 
     # --- the one place where SQLite is called
@@ -154,9 +159,10 @@ class Store:
                 "insert or replace into clock values(?, ?, ?, ?, ?)",
                 [_line_row(schema.key(boot.encode()), line) for boot, line in change.lines],
             )
-            for by_rank in (adopted, encoded):
-                for rank, values in by_rank.items():
-                    self._run_many(schema.INSERT[rank], values)
+            for rank, values in adopted.items():
+                self._run_many(schema.REPLACE[rank], values)
+            for rank, values in encoded.items():
+                self._run_many(schema.INSERT[rank], values)
             self._run_many(
                 "insert or replace into state values(?, ?, ?)",
                 [(name, value, _state_crc(name, value)) for name, value in change.states.items()],
@@ -172,6 +178,9 @@ class Store:
         self._stores = stores
         self._boots |= boots
         self._written |= contents.keys()
+        for values in (*adopted.values(), *encoded.values()):
+            for row in values:
+                self._used[row[2]] = row[0]
         return self._usage(sweep)
 
     def _encode(
@@ -210,6 +219,33 @@ class Store:
                 if not left:
                     return list(runs[index:])
         return []
+
+    def forget(self, what: Forget) -> None:
+        """Delete what no row refers to: these stores, boots and clock lines, and every shape whose last row is gone.
+
+        A shape that was used since the file was opened is kept, up to `SHAPES_KEPT`: it will be used again.
+        """
+        gone = {
+            key
+            for key in self._written
+            if self._used.get(key, what.opened_at - 1) < what.lowest
+            and (key not in self._used or len(self._written) > SHAPES_KEPT)
+        }
+        boots = [(schema.key(boot.encode()),) for boot in what.boots]
+        with self._transaction():
+            self._run_many("delete from shape where key = ?", [(key,) for key in gone])
+            self._run_many("delete from store where no = ?", [(no,) for no in what.stores])
+            self._run_many("delete from boot where key = ?", boots)
+            self._run_many("delete from clock where boot = ?", boots)
+            self._run_many(
+                "delete from clock where boot = ? and from_ns = ?",
+                [(schema.key(boot.encode()), line.from_ns) for boot, line in what.lines],
+            )
+        self._written -= gone
+        for no in what.stores:
+            self._stores.pop(no, None)
+        for (key,) in boots:
+            self._boots.pop(key, None)
 
     def shift(self, by: int) -> None:
         """All places are now higher by this much, which is a whole number of stores."""

@@ -23,6 +23,7 @@ class Thread:
 
     def __init__(self, name: str) -> None:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._stopped = False
         # A daemon: an agent that stops while a dying disk holds a write for minutes must not wait for it.
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
 
@@ -35,14 +36,17 @@ class Thread:
     ) -> asyncio.Future[_R]:
         """Have the thread call this function; the future gives what it returns or raises.
 
-        Cancelling the future does not undo the call: it is made all the same.
+        Cancelling the future does not undo the call: it is made all the same. Raises `RuntimeError` after `stop`.
         """
+        if self._stopped:
+            raise RuntimeError(f"thread {self._thread.name} was stopped")
         future: asyncio.Future[_R] = asyncio.get_running_loop().create_future()
         self._jobs.put((lambda: function(*arguments, **named), future))
         return future
 
     def stop(self) -> None:
         """End after what has been given so far; does not wait."""
+        self._stopped = True
         self._jobs.put(None)
 
     def _work(self) -> None:

@@ -134,12 +134,14 @@ class Sequences(RuleBasedStateMachine):
         """Every row that stands in the file, in order."""
         storage = self.buffer._storage
         statement = " union all ".join(f"select place from row_{rank}" for rank in range(4)) + " order by 1"
-        try:
-            places = self.do(_call(storage._thread, lambda: storage._file._run(statement).fetchall()))
-        except sqlite3.ProgrammingError:  # closed
+        if storage._thread._stopped:
             connection = sqlite3.connect(self.folder / "buffer.sqlite")
             places = connection.execute(statement).fetchall()
             connection.close()
+        else:
+            places = self.do(
+                _call(storage._thread, lambda: storage._file._connection.execute(statement).fetchall())
+            )
         stores = storage.book.stores
         return [(stores[place >> 48], place & (1 << 48) - 1) for (place,) in places]
 
@@ -151,18 +153,17 @@ class Sequences(RuleBasedStateMachine):
         }
 
     def _note_safe(self) -> None:
-        if not self.buffer.durable:
-            return
-        if self.hidden is not None:
+        if self.hidden is not None and not self.buffer._storage._blind:
             self._inherit(self.hidden)
             rows = self.hidden.rows | self.now.rows
-            for name, waiting in self.now.waiting.items():
-                waiting |= self.hidden.waiting[name]
-                self.backlog[name] |= self.hidden.waiting[name]
+            for name, hidden in self.hidden.waiting.items():
+                self.now.waiting[name] |= hidden
+                self.backlog[name] |= hidden
             self.now.rows = rows
             self.hidden = None
-        self._forget(self.now)
-        self.safe = deepcopy(self.now)
+        if self.buffer.durable:
+            self._forget(self.now)
+            self.safe = deepcopy(self.now)
 
     # --- rules
 
@@ -239,8 +240,7 @@ class Sequences(RuleBasedStateMachine):
     def reopen(self, names, reboot, same) -> None:
         """Close properly and open again, with other uplinks perhaps."""
         self.do(self.stack.aclose())
-        if self.buffer.durable:
-            self._note_safe()
+        self._note_safe()
         self._reopen(set(self.now.waiting) if same else names, reboot)
 
     @rule(names=st.sets(st.sampled_from(sorted(UPLINKS))), reboot=st.booleans(), same=st.booleans())
@@ -290,8 +290,6 @@ class Sequences(RuleBasedStateMachine):
 
 
 async def _call(thread, function):
-    if not thread._thread.is_alive():
-        return function()
     return await thread.call(function)
 
 
