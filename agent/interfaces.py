@@ -222,7 +222,7 @@ class FormatSession(Protocol):
         """Messages to send first on a new connection; `points` by device id."""
 
     def encode(self, rows: Sequence[Row], lane: Lane, limit: int) -> Sequence[Message]:
-        """Make messages of rows of one lane, none longer than `limit` bytes of payload.
+        """Make messages of rows of one lane, none longer than `limit` bytes of payload unless it holds a single reading.
 
         Each row is covered by one or more messages, or by none: then it is held, and offered again later.
         """

@@ -21,11 +21,11 @@ from typing import Annotated
 
 import msgspec
 
-from agent import document
+from agent import __version__, document, plugins
 from agent.buffer.settings import BufferSettings
 from agent.document import Mark, Places, Plug, Problem, Problems, meant
 from agent.fields import Id, Place, Plugged, Secret
-from agent.interfaces import Driver, LinkBase, Misconfigured, Settings, UplinkBase
+from agent.interfaces import Driver, Gateway, LinkBase, Misconfigured, Settings, UplinkBase
 from agent.log import LogSettings
 from agent.sample import Shape
 from agent.secrets import Secrets
@@ -104,6 +104,7 @@ def read(path: Path, *, secrets: bool = False) -> Configuration:
             problems += link.problems()
         problems += _owners(found.plugs, found.places)
         if found.settings is not None:
+            problems += _unspeakable(found.settings, found.places)
             warnings += _idle(found.settings, links, found.places)
     if secrets:
         problems += _missing(found.secrets, kept)
@@ -159,6 +160,16 @@ def _owners(plugs: Iterable[Plug], places: Places) -> Iterator[Problem]:
 def _own_problems(plug: Plug, places: Places) -> Iterator[Problem]:
     for path, message in plug.module.problems(plug.settings) if hasattr(plug.module, "problems") else ():
         yield Problem(places.mark(*path, within=plug.node), message)
+
+
+def _unspeakable(root: Root, places: Places) -> Iterator[Problem]:
+    """Formats that cannot speak for this gateway: one that needs a place that it does not have."""
+    gateway = Gateway(id=root.gateway.id, place=root.gateway.place, version=__version__)
+    for index, uplink in enumerate(root.uplinks):
+        try:
+            plugins.format_(uplink.format.kind).session(uplink.format, gateway)
+        except Misconfigured as error:
+            yield Problem(places.mark("uplinks", index, "format"), f"format: {error}")
 
 
 def _idle(root: Root, links: Iterable[_Link], places: Places) -> Iterator[Problem]:
