@@ -13,20 +13,16 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 
-import msgspec
-
 from agent.buffer import schema
-from agent.buffer.change import Change, Damaged, Forget, Placed, Refusal, Snapshot, Stub, Trim
+from agent.buffer.change import REFUSALS_KEPT, Change, Damaged, Forget, Placed, Refusal, Snapshot, Stub, Trim
 from agent.buffer.ledger import Drop, Ledger, UplinkCounts, UplinkLedger
 from agent.buffer.outstanding import Outstanding, UplinkState
 from agent.buffer.ranges import RangeSet
+from agent.buffer.state import STATE, BookState, blank, decode, encode
 from agent.buffer.window import Window
 from agent.clock import ClockLine, Timeline
 from agent.interfaces import Span, StartFrom, UplinkBase
 from agent.sample import Sample, Shape
-
-STATE = "book"
-"""The name under which the book's text stands in the file."""
 
 _WINDOW_READINGS = 30_000
 """Kept in memory to be sent without reading back: half a minute at peak load, about 1 MB."""
@@ -38,35 +34,12 @@ _RETIRED_KEPT = 32
 """Uplinks no longer in the configuration whose counts are kept."""
 
 
-class BookState(msgspec.Struct, kw_only=True):
-    """What of the book stands in the file."""
-
-    lineage: str
-    """Made with the file; with `serial` it tells this file from all others, and from an older copy of itself."""
-    serial: int
-    """Rises with each try to write the file."""
-    next: int
-    """Place of the next reading."""
-    boot: str
-    read: int = 0
-    stored: int = 0
-    dropped: dict[str, int] = {}
-    uplinks: dict[str, UplinkState] = {}
-    retired: dict[str, UplinkCounts] = {}
-    uncertain: bool = False
-    """Counts of waiting readings may be too high: rows were damaged, or not yet on the disk when it was written."""
-
-
-_encoder = msgspec.json.Encoder()
-_decoder = msgspec.json.Decoder(BookState)
-
-
 class Book:
     """Numbers, needs and counts of one buffer."""
 
     def __init__(self, snapshot: Snapshot, uplinks: Sequence[UplinkBase], boot: str) -> None:
         text = snapshot.states.get(STATE)
-        state = _decode(text) if text else _blank()
+        state = decode(text) if text else blank()
         self.lineage = state.lineage
         self.serial = state.serial
         self.confirmed = state.serial if text else None
@@ -100,6 +73,8 @@ class Book:
             if self.stores and schema.number(self.next) == 0:
                 del self.stores[schema.store_no(self.next)]  # nothing was numbered in it
             self.begin_store()
+        if schema.store_no(self.next) not in self.stores:
+            raise Damaged(f"store {schema.store_no(self.next)} has no id")
         self._begin_uplinks(state, uplinks)
         self.sweep = RangeSet([(0, self.next)])
         """Places outside all that waits: rows there are left over from uplinks that were removed."""
@@ -124,6 +99,8 @@ class Book:
                     self.uncounted.append(settings.id)
             each = self.uplinks[settings.id] = Outstanding(kept, self.next)
             each.interest.change(self.next, settings.filter)
+            first = each.waiting.first(0, schema.END)
+            each.interest.forget(first[0] if first else self.next)
         for name, gone in state.uplinks.items():
             if name not in self.uplinks:
                 gone.counts.drop(Drop.REMOVED, gone.readings)
@@ -234,7 +211,7 @@ class Book:
             retired=self.retired,
             uncertain=self.uncertain or uncertain,
         )
-        return _encoder.encode(state).decode()
+        return encode(state)
 
     def change_in_memory(self, placed: Sequence[Placed], low: int) -> Change:
         """What is to be written to the store in memory, which holds the rows from this place on."""
@@ -261,7 +238,8 @@ class Book:
             for no in change.stores:
                 self._new_stores.pop(no, None)
             del self._new_lines[: len(change.lines)]
-            del self._refusals[: len(change.refusals)]
+            written = set(change.refusals)
+            self._refusals = [refusal for refusal in self._refusals if refusal not in written]
         for row in change.rows:
             self.window.add(row)
         for each in self.uplinks.values():
@@ -278,6 +256,7 @@ class Book:
             base = schema.place(no, 0)
             if words is not None:
                 self._refusals.append(Refusal(uplink, span.store, span.low, span.high, words))
+                del self._refusals[:-REFUSALS_KEPT]
             for row in mine.settle(base + span.low, base + span.high, refused=words is not None):
                 if not self._needed(row.place, row.shape):
                     self.deletes.add(row.place, row.end)
@@ -306,8 +285,11 @@ class Book:
             for each in self.uplinks.values():
                 each.drop(row.place, row.shape, Drop.DAMAGED)
 
-    def trim(self, rank: int, victims: Sequence[Stub], reason: Drop) -> None:
-        """The oldest rows of a class are dropped."""
+    def trim(self, rank: int, victims: Sequence[Stub], reason: Drop) -> bool:
+        """The oldest rows of a class are dropped, all that were not before; whether there were any."""
+        victims = [row for row in victims if row.place not in self.doomed]
+        if not victims:
+            return False
         self._trims.append(Trim(rank, victims[0].place, victims[-1].place + 1))
         for row in victims:
             self.doomed.add(row.place)
@@ -317,6 +299,7 @@ class Book:
                 continue
             for each in self.uplinks.values():
                 each.drop(row.place, row.shape, reason)
+        return True
 
     def _needed(self, place: int, shape: Shape) -> bool:
         return any(each.needs(place, shape) for each in self.uplinks.values())
@@ -354,7 +337,7 @@ class Book:
         text = snapshot.states.get(STATE)
         if text is None:
             return self.confirmed is None
-        state = _decode(text)
+        state = decode(text)
         return state.lineage == self.lineage and state.serial >= (self.confirmed or 0)
 
     def lose(self, below: int, safe: Mapping[str, int], reason: Drop) -> list[Placed]:
@@ -370,8 +353,9 @@ class Book:
             each.lose(below, mine, safe.get(name, 0), reason)
         self.deletes.remove(0, below)
         self._trims = [trim for trim in self._trims if trim.low >= below]
+        self.doomed = {place for place in self.doomed if place >= below}
         self.sweep = RangeSet()
-        self.lineage, self.confirmed = _blank().lineage, None
+        self.lineage, self.confirmed = blank().lineage, None
         self._new_stores = self.stores.copy()
         self._new_lines = [(boot, line) for boot, lines in self.lines.items() for line in lines]
         return rescued
@@ -407,17 +391,6 @@ class Book:
                 self._timelines.setdefault(boot, Timeline()).add(line)
             self.lines[boot] = lines + self.lines.get(boot, [])
         return by
-
-
-def _blank() -> BookState:
-    return BookState(lineage=secrets.token_hex(16), serial=0, next=schema.place(1, 0), boot="")
-
-
-def _decode(text: str) -> BookState:
-    try:
-        return _decoder.decode(text)
-    except msgspec.MsgspecError as error:
-        raise Damaged(f"state {STATE!r}: {error}") from error
 
 
 def _closed(counts: UplinkCounts, waiting: int) -> UplinkLedger:

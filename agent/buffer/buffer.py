@@ -14,25 +14,18 @@ from typing import Any
 
 import structlog
 
-from agent.buffer import rows, schema
-from agent.buffer.change import Stub
+from agent.buffer import rows
+from agent.buffer.bounds import Bounds
 from agent.buffer.disk import Disk
 from agent.buffer.lanes import Lanes
 from agent.buffer.ledger import Drop, Ledger
 from agent.buffer.settings import BufferSettings
-from agent.buffer.storage import STEPS_AT_ONCE, Storage
-from agent.buffer.store import STEP
+from agent.buffer.storage import Storage
 from agent.clock import Clock
 from agent.interfaces import UplinkBase
 from agent.sample import Sample
 
 log = structlog.get_logger()
-
-SURVEY_NS = 10_000_000_000
-"""How often age and reserve are looked after."""
-
-TIDY_NS = 3_600_000_000_000
-"""How often shapes, boots and stores are looked for that no row refers to."""
 
 CLOSE_LIMIT_S = 3.0
 """How long closing waits for the disk: the agent must have stopped within 5 s."""
@@ -52,15 +45,13 @@ class Buffer:
         self._clock = clock
         self._uplinks = uplinks
         self._storage = Storage(Disk(Path(settings.folder), settings.size), settings.size, settings.memory)
+        self._bounds = Bounds(self._storage, settings.age, clock.monotonic_ns())
         self._lanes: dict[str, Lanes] = {}
         self._lock = asyncio.Lock()
         """Held while a commit is made, whatever becomes of it."""
         self._counting = asyncio.Lock()
         self._storing: asyncio.Task[None] | None = None
-        self._surveyed_ns = 0
-        self._tidied_ns = clock.monotonic_ns()
         self._committed_ns = 0
-        self._first: list[Stub] = []
         self._malformed: set[str] = set()
 
     # --- in
@@ -80,7 +71,7 @@ class Buffer:
             if line := self._clock.observe():
                 storage.book.observe(line)
             await storage.come_back()
-            await self._keep_bounds()
+            await self._bounds.keep(self._clock.monotonic_ns())
             low = storage.book.next
             placed = storage.book.place(self._sound(samples), read)
             await storage.commit(placed, low)
@@ -102,57 +93,6 @@ class Buffer:
                 self._malformed.add(device)
                 log.error("buffer.sample_malformed", device=device, error=fault)
         return sound
-
-    # --- bounds
-
-    async def _keep_bounds(self) -> None:
-        """Drop what is too much or too old, as far as some steps go."""
-        storage = self._storage
-        for _ in range(STEPS_AT_ONCE):
-            over = storage.used - storage.bound
-            if over <= 0 or not await storage.trim(min(STEP, 16 + over // 256)):
-                break
-            await storage.commit((), storage.book.next)
-        now_ns = self._clock.monotonic_ns()
-        if now_ns - self._surveyed_ns >= SURVEY_NS:
-            self._surveyed_ns = now_ns
-            await self._drop_old(now_ns)
-            await storage.keep_reserve()
-            if now_ns - self._tidied_ns >= TIDY_NS:
-                self._tidied_ns = now_ns
-                await storage.tidy(self._first)
-
-    async def _drop_old(self, now_ns: int) -> None:
-        storage = self._storage
-        self._first = []
-        steps = 0
-        for rank in schema.RANKS:
-            while stubs := await storage.oldest(rank, 1):
-                if self._age_ns(stubs[0], now_ns) <= self._age_limit_ns or steps == STEPS_AT_ONCE:
-                    self._first += stubs
-                    break
-                stubs = await storage.oldest(rank, STEP)
-                old = [stub for stub in stubs if self._age_ns(stub, now_ns) > self._age_limit_ns]
-                storage.book.trim(rank, old, Drop.AGE)
-                await storage.commit((), storage.book.next)
-                steps += 1
-        if steps == STEPS_AT_ONCE:
-            self._surveyed_ns = 0
-
-    @property
-    def _age_limit_ns(self) -> int:
-        return int(self._settings.age.total_seconds() * 1e9)
-
-    def _age_ns(self, row: Stub, now_ns: int) -> int:
-        """How old a row is at least, by time since boot; wall time only where it can be trusted at both ends."""
-        book = self._storage.book
-        if row.boot is None:
-            return 0
-        if row.boot == book.boot:
-            return now_ns - row.monotonic_ns
-        then, then_trusted = book.wall_ns(row.boot, row.monotonic_ns)
-        now, now_trusted = book.wall_ns(book.boot, now_ns)
-        return max(now_ns, now - then) if then_trusted and now_trusted else now_ns
 
     # --- out
 
@@ -180,9 +120,9 @@ class Buffer:
         return {
             "bytes": storage.used,
             "bound": int(storage.bound),
-            "oldest_s": max((self._age_ns(row, now_ns) for row in self._first), default=0) / 1e9,
+            "oldest_s": self._bounds.oldest_ns(now_ns) / 1e9,
             "committed_s": (now_ns - self._committed_ns) / 1e9,
-            "why_not_durable": standing_in.words if standing_in else None,
+            "why_not_durable": standing_in.why if standing_in else None,
             "not_durable_s": asyncio.get_running_loop().time() - standing_in.since_s if standing_in else None,
         }
 
@@ -192,11 +132,12 @@ class Buffer:
         async with self._counting:
             async with self._lock:
                 ledger = storage.book.ledger()
-                await storage.begin_count()
+                durable = self.durable
+                count = await storage.stores.begin_count()
                 # Rows that move between memory and disk would be counted twice: nothing is stored meanwhile.
-                counted = None if self.durable else await storage.count()
-            if counted is None:
-                counted = await storage.count()
+                counted = None if durable else await count()
+            if durable:
+                counted = await count()
         for name, readings in (counted or {}).items():
             each = ledger.uplinks[name]
             if storage.book.uncertain:
@@ -211,8 +152,12 @@ class Buffer:
     # --- opening and closing
 
     async def _open(self) -> None:
-        await self._storage.open(self._uplinks, self._clock.boot)
-        self._lanes = {each.id: Lanes(each.id, self._storage) for each in self._uplinks}
+        try:
+            await self._storage.open(self._uplinks, self._clock.boot)
+        except BaseException:
+            self._storage.abandon()
+            raise
+        self._lanes = {each.id: Lanes(each.id, self._storage.stores) for each in self._uplinks}
         await self._store((), 0)
 
     async def _close(self) -> None:
@@ -241,7 +186,7 @@ async def open_buffer(
     The time it takes does not depend on how much waits. Closing writes what was settled.
     """
     buffer = Buffer(settings, clock, uplinks)
-    await buffer._open()  # noqa: SLF001  # its own constructor
+    await buffer._open()  # noqa: SLF001  # its own maker
     try:
         yield buffer
     finally:

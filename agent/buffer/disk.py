@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from agent.buffer.change import Damaged, Snapshot
+from agent.buffer.failure import is_damage, words
 from agent.buffer.folder import Folder
-from agent.buffer.opening import is_damage, open_store
+from agent.buffer.opening import open_store
 from agent.buffer.store import Store
 
 _ABOVE = 1.1
@@ -22,7 +23,7 @@ class Aside(NamedTuple):
     """A store file that was set aside, and what was wrong with it."""
 
     path: Path
-    words: str
+    why: str
 
 
 class Opened(NamedTuple):
@@ -42,9 +43,9 @@ class Disk:
         self._condemned: str | None = None
         self._aside: Aside | None = None
 
-    def condemn(self, words: str) -> None:
-        """The store file is broken, in these words: the next opening sets it aside."""
-        self._condemned = words
+    def condemn(self, why: str) -> None:
+        """The store file is broken: the next opening sets it aside."""
+        self._condemned = why
 
     def open(self) -> Opened:
         """Open the store file, or make it; one that is broken is set aside first.
@@ -59,15 +60,15 @@ class Disk:
         except (sqlite3.Error, Damaged) as error:
             if not is_damage(error):
                 raise
-            self._set_aside(str(error))
+            self._set_aside(words(error))
             store, snapshot = open_store(self._folder.store, self._limit)
         self._folder.keep_reserve()
         aside, self._aside = self._aside, None
         return Opened(store, snapshot, aside)
 
-    def _set_aside(self, words: str) -> None:
+    def _set_aside(self, why: str) -> None:
         if path := self._folder.set_aside():
-            self._aside = Aside(path, words)
+            self._aside = Aside(path, why)
         self._condemned = None
 
     def keep_reserve(self) -> None:

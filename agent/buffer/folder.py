@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 RESERVE = 2**20
@@ -40,9 +41,9 @@ class Folder:
 
     def keep_reserve(self) -> None:
         """Make the reserve where it is missing and there is room for four of it. Quiet when that cannot be."""
-        if self._reserve.exists():
-            return
         try:
+            if self._reserve.exists() and self._reserve.stat().st_size >= RESERVE:
+                return
             room = os.statvfs(self.path)
             if room.f_bavail * room.f_frsize < 4 * RESERVE:
                 return
@@ -82,7 +83,8 @@ class Folder:
             source = self.store.with_name(self.store.name + suffix)
             if source.exists():
                 source.rename(aside.with_name(aside.name + suffix))
-        self._drop_old(aside)
+        with suppress(OSError):  # too many kept is no reason to go without a store
+            self._drop_old(aside)
         return aside
 
     def _drop_old(self, newest: Path) -> None:

@@ -68,7 +68,3 @@ class Interest:
         """How many cells of the row at this place are wanted."""
         cells = self.cells(place, shape)
         return len(shape.points) if cells is None else len(cells)
-
-    def copy(self) -> Interest:
-        """The same filters, for use in another thread."""
-        return Interest(self._filters)

@@ -9,7 +9,7 @@ from agent.buffer.book import Book
 from agent.buffer.change import Placed
 from agent.buffer.outstanding import Outstanding
 from agent.buffer.schema import number, store_no
-from agent.buffer.storage import Storage
+from agent.buffer.stores import Stores
 from agent.interfaces import Span
 from agent.sample import Lane, Row, Shape
 
@@ -21,9 +21,9 @@ class Lanes:
     next `Buffer.store`.
     """
 
-    def __init__(self, uplink: str, storage: Storage) -> None:
+    def __init__(self, uplink: str, stores: Stores) -> None:
         self._uplink = uplink
-        self._storage = storage
+        self._stores = stores
         self._changed = asyncio.Event()
 
     def begin(self) -> None:
@@ -40,7 +40,7 @@ class Lanes:
         """
         outstanding = self._outstanding
         found: list[Row] = []
-        while readings > 0 and (run := outstanding.offer(lane, self._storage.readable_from)):
+        while readings > 0 and (run := outstanding.offer(lane, self._stores.readable_from)):
             low, high = run
             window = self._book.window
             if low >= window.low:
@@ -48,7 +48,7 @@ class Lanes:
                 continue
             if found:
                 break
-            piece = await self._storage.read(low, min(high, window.low), readings, self._wants)
+            piece = await self._stores.read(low, min(high, window.low), readings, self._wants)
             if piece:
                 for row in piece.passed:
                     self._book.passed(row)
@@ -90,7 +90,7 @@ class Lanes:
 
     async def wait(self, lane: Lane) -> None:
         """Returns when this lane has something to take."""
-        while not self._outstanding.offer(lane, self._storage.readable_from):
+        while not self._outstanding.offer(lane, self._stores.readable_from):
             self._changed.clear()
             await self._changed.wait()
 
@@ -107,7 +107,7 @@ class Lanes:
 
     @property
     def _book(self) -> Book:
-        return self._storage.book
+        return self._stores.book
 
     @property
     def _outstanding(self) -> Outstanding:

@@ -58,16 +58,3 @@ def _check(connection: sqlite3.Connection, path: Path | None) -> None:
 def _has_log(path: Path) -> bool:
     log = path.with_name(path.name + "-wal")
     return log.exists() and log.stat().st_size > 0
-
-
-def is_damage(error: BaseException) -> bool:
-    """Whether this error says that the file itself is broken, and not that it cannot be reached or written."""
-    if isinstance(error, Damaged):
-        return True
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-    return code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_FORMAT}
-
-
-def is_full(error: BaseException) -> bool:
-    """Whether this error says that there is no room: on the disk, or under the file's own limit."""
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL

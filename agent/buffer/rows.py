@@ -22,6 +22,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import lru_cache
+from math import isfinite
 from typing import Any, NamedTuple
 
 from agent.sample import Quality, Sample, Shape, Value, ValueType
@@ -244,6 +245,8 @@ def _whole(cells: Sequence[float], scale: int) -> list[int] | None:
     """The cells as whole numbers of 1/scale, where division brings each back exactly; else `None`."""
     whole = []
     for cell in cells:
+        if not isfinite(cell):  # no driver gives that, but a row takes it
+            return None
         number = round(cell * scale)
         if number / scale != cell or (not number and str(cell)[0] == "-"):
             return None

@@ -75,7 +75,7 @@ STUBS = each_rank(
 )
 SHIFT = each_rank("update ROWS set place = place + ?")
 SELECT = (
-    " union all ".join(each_rank("select *, RANK from ROWS where place >= ?1 and place < ?2"))
+    " union all ".join(each_rank("select *, RANK from ROWS where place >= ?1 and place < ?2"))  # noqa: S608  # constant
     + " order by 1 limit ?3"
 )
 """Rows of all classes in the order of their places, which SQLite merges as it goes; the last column is the rank."""

@@ -99,7 +99,7 @@ class Sequences(RuleBasedStateMachine):
         uplinks = [UPLINKS[name] for name in sorted(names)]
         opening = open_buffer(some_settings(self.folder), clock, uplinks)
         self.buffer = self.do(self.stack.enter_async_context(opening))
-        if not self.buffer.durable and self.buffer._storage._blind:
+        if not self.buffer.durable and self.buffer._storage.stores.blind:
             self.hidden = self._begin(self.safe, names)
             self.now = Kept({name: set() for name in names})
         else:
@@ -134,13 +134,16 @@ class Sequences(RuleBasedStateMachine):
         """Every row that stands in the file, in order."""
         storage = self.buffer._storage
         statement = " union all ".join(f"select place from row_{rank}" for rank in range(4)) + " order by 1"
-        if storage._thread._stopped:
+        if storage.stores.thread._stopped:
             connection = sqlite3.connect(self.folder / "buffer.sqlite")
             places = connection.execute(statement).fetchall()
             connection.close()
         else:
             places = self.do(
-                _call(storage._thread, lambda: storage._file._connection.execute(statement).fetchall())
+                _call(
+                    storage.stores.thread,
+                    lambda: storage.stores.file._connection.execute(statement).fetchall(),
+                )
             )
         stores = storage.book.stores
         return [(stores[place >> 48], place & (1 << 48) - 1) for (place,) in places]
@@ -153,7 +156,7 @@ class Sequences(RuleBasedStateMachine):
         }
 
     def _note_safe(self) -> None:
-        if self.hidden is not None and not self.buffer._storage._blind:
+        if self.hidden is not None and not self.buffer._storage.stores.blind:
             self._inherit(self.hidden)
             rows = self.hidden.rows | self.now.rows
             for name, hidden in self.hidden.waiting.items():

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import threading
 from datetime import timedelta
 
 import pytest
 
 from agent.buffer import open_buffer
+from agent.buffer.store import Store
 from agent.interfaces import Filter, Span, StartFrom
 from agent.sample import Class, Lane, Sample
 from tests.emulators.storing import (
@@ -365,9 +368,121 @@ async def test_rows_older_than_the_window_are_read_back_in_order(tmp_path):
         assert [row.sample.monotonic_ns for row in rows] == list(range(800))
 
 
+async def test_the_ledger_is_of_one_moment_while_others_store_and_settle(tmp_path):
+    """Counting looks at rows a step at a time; what comes and goes meanwhile is neither missed nor counted twice."""
+    shapes = [a_shape("d1", 2, Class.EVENT), a_shape("d2", 3), a_shape("d3", 1, Class.HEALTH)]
+    uplinks = [an_uplink("city"), an_uplink("owner", Filter(devices=("d1", "d3")))]
+    async with open_buffer(some_settings(tmp_path, size=2**25), ManualClock(), uplinks) as buffer:
+        for _ in range(5):
+            await buffer.store([a_sample(shape) for shape in shapes] * 300, 1800)
+        for _ in range(4):
+            counting = asyncio.create_task(buffer.ledger())
+            turns = 0
+            while not counting.done():
+                for lanes in (buffer.lanes("city"), buffer.lanes("owner")):
+                    rows = await lanes.take(Lane.LIVE, 150)
+                    lanes.settle([span(row) for row in rows[::-2]])
+                    lanes.release([span(row) for row in rows[::2]])
+                await buffer.store([a_sample(shape) for shape in shapes], 6)
+                turns += 1
+            ledger = await counting
+            assert ledger.problems() == []
+            assert turns > 2
+
+
+async def test_the_event_loop_does_not_wait_for_the_disk(tmp_path, monkeypatch):
+    """While a commit hangs in the disk, everything else goes on; live rows of the last commit can be taken."""
+    hanging = threading.Event()
+    commit = Store.commit
+
+    def slow(store, change):
+        assert hanging.wait(30)
+        return commit(store, change)
+
+    async with open_buffer(some_settings(tmp_path), ManualClock(), [an_uplink()]) as buffer:
+        lanes = buffer.lanes("city")
+        lanes.begin()
+        await buffer.store([a_sample(a_shape())], 3)
+        monkeypatch.setattr(Store, "commit", slow)
+        storing = asyncio.create_task(buffer.store([a_sample(a_shape())], 3))
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not storing.done()
+        assert len(await lanes.take(Lane.LIVE, 100)) == 1
+        buffer.status()
+        hanging.set()
+        await storing
+        assert len(await lanes.take(Lane.LIVE, 100)) == 1
+
+
+async def test_opening_takes_the_same_work_however_much_waits(tmp_path, monkeypatch):
+    """No count, no least or greatest: what SQLite does at the opening does not grow with the backlog."""
+    steps = []
+    connect = sqlite3.connect
+
+    def counting_connect(*arguments, **named):
+        connection = connect(*arguments, **named)
+        steps.append(0)
+
+        def step() -> int:
+            steps[-1] += 1
+            return 0
+
+        connection.set_progress_handler(step, 1)
+        return connection
+
+    monkeypatch.setattr(sqlite3, "connect", counting_connect)
+    for _ in range(4):
+        async with open_buffer(some_settings(tmp_path, size=2**25), ManualClock(), [an_uplink()]) as buffer:
+            opened = steps[-1]
+            await buffer.store([a_sample(a_shape())] * 5000, 15_000)
+        steps[-1] = opened
+    assert max(steps[1:]) <= steps[1] + 50, "steps of the virtual machine at each opening"
+
+
+async def test_what_no_row_refers_to_is_forgotten(tmp_path):
+    """Shapes, boots, stores and clock lines of the past do not pile up."""
+    for boot in range(5):
+        clock = ManualClock(f"{boot:032x}")
+        clock.trusted = True
+        async with open_buffer(some_settings(tmp_path), clock, [an_uplink()]) as buffer:
+            await buffer.store([a_sample(a_shape(f"boot-{boot}", 2))], 2)
+            if boot < 4:
+                continue
+            assert await _count(buffer, "shape") == 5
+            assert len(await settle_all(buffer.lanes("city"))) == 5
+            await buffer.store([a_sample(a_shape("boot-4", 2))], 2)
+            clock.pass_s(3601)
+            await buffer.store((), 0)
+            assert [await _count(buffer, table) for table in ("shape", "boot", "store", "clock")] == [1] * 4
+            assert len(await settle_all(buffer.lanes("city"))) == 1
+    async with open_buffer(some_settings(tmp_path), clock, [an_uplink()]) as buffer:
+        await buffer.store([a_sample(a_shape("boot-1", 2))], 2)
+        (row,) = await take_all(buffer.lanes("city"))
+        assert row.sample.shape.device == "boot-1"
+
+
+async def test_free_pages_go_back_to_the_file_system(tmp_path):
+    """After a backlog has left, the file shrinks, a step with each commit."""
+    path = tmp_path / "buffer.sqlite"
+    shape = a_shape(points=50)
+    async with open_buffer(some_settings(tmp_path, size=2**25), ManualClock(), [an_uplink()]) as buffer:
+        for moment in range(20):
+            await buffer.store([a_sample(shape, moment, 1 / (moment + 3)) for _ in range(500)], 25_000)
+        assert len(await settle_all(buffer.lanes("city"))) == 10_000
+        large = path.stat().st_size
+        for _ in range(12):
+            await buffer.store((), 0)
+    assert path.stat().st_size < large / 2
+
+
+async def _count(buffer, table: str) -> int:
+    return (await _run(buffer, f"select count(*) from {table}"))[0][0]
+
+
 async def _run(buffer, statement: str) -> list:
     storage = buffer._storage
-    return await storage._thread.call(lambda: storage._file._run(statement).fetchall())
+    return await storage.stores.thread.call(lambda: storage.stores.file._run(statement).fetchall())
 
 
 async def _rows_in_file(buffer) -> int:

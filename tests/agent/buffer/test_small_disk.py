@@ -28,7 +28,7 @@ def disk(tmp_path):
         yield disk
 
 
-async def store_until(buffer, durable: bool, shape, moment: int = 0) -> int:
+async def store_until(buffer, *, durable: bool, shape, moment: int = 0) -> int:
     """Store until the buffer is, or is no longer, durable; the moment of the last sample."""
     async with asyncio.timeout(60):
         while buffer.durable is not durable:
@@ -57,7 +57,7 @@ async def test_on_a_disk_filled_by_others_nothing_is_lost(disk: SmallDisk):
         lanes.settle([span(row) for row in rows[:10]])
         disk.free()
         await store_until(buffer, durable=True, shape=shape, moment=last + 5)
-        buffer._surveyed_ns = -(10**12)
+        buffer._bounds._surveyed_ns = -(10**12)
         await buffer.store((), 0)
         assert (disk.path / "buffer" / "reserve").stat().st_size == 2**20
         ledger = await buffer.ledger()

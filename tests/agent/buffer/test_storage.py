@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 
 import pytest
 from structlog.testing import capture_logs
 
-from agent.buffer import open_buffer
+from agent.buffer import open_buffer, opening, storage
 from agent.interfaces import Filter, StartFrom
 from agent.sample import Lane
 from tests.emulators.disk_faults import DiskFaults, sqlite_error
@@ -117,13 +118,13 @@ async def test_a_commit_that_failed_but_reached_the_medium_does_not_come_twice(t
         lanes = buffer.lanes("city")
         await buffer.store([a_sample(shape, 1)], 3)
         storage = buffer._storage
-        commit = storage._file.commit
+        commit = storage.stores.file.commit
 
         def landing(change):
             commit(change)
             raise sqlite_error(sqlite3.SQLITE_IOERR)
 
-        storage._file.commit = landing
+        storage.stores.file.commit = landing
         await buffer.store([a_sample(shape, 2)], 3)
         assert not buffer.durable
         await back_on_disk(buffer)
@@ -417,3 +418,46 @@ async def test_tries_to_get_back_are_spread_out(tmp_path, faults):
             for _ in range(50):
                 await buffer.store([a_sample(a_shape())], 3)
         assert faults.calls <= 3
+
+
+async def test_a_second_agent_on_the_same_folder_does_not_touch_the_store(tmp_path, monkeypatch):
+    """Two writers would give one number twice: the second is not durable, and says why, until the first has gone."""
+    monkeypatch.setattr(opening, "_BUSY_SECONDS", 0.1)
+    first = open_buffer(some_settings(tmp_path), ManualClock(), [an_uplink()])
+    buffer = await first.__aenter__()
+    await buffer.store([a_sample(a_shape(), 1)], 3)
+    async with open_buffer(some_settings(tmp_path), ManualClock(), [an_uplink()]) as second:
+        assert not second.durable
+        assert "locked" in second.status()["why_not_durable"]
+        await second.store([a_sample(a_shape(), 2)], 3)
+        await first.__aexit__(None, None, None)
+        await back_on_disk(second)
+        rows = await take_all(second.lanes("city"))
+        assert {row.sample.monotonic_ns for row in rows} == {1, 2}
+        assert len({(row.store, row.number) for row in rows}) == 2
+        assert (await second.ledger()).problems() == []
+
+
+async def test_killed_on_the_way_back_the_rest_is_missed_and_counted(tmp_path, faults, monkeypatch):
+    """Rows move a step at a time; what had not moved yet is lost with the process, and the ledger says how much."""
+    monkeypatch.setattr(storage, "STEPS_AT_ONCE", 1)
+    settings = some_settings(tmp_path / "b", memory=2**22)
+    async with open_buffer(settings, ManualClock(), [an_uplink()]) as buffer:
+        with faults.of(sqlite_error(sqlite3.SQLITE_IOERR), "begin"):
+            await buffer.store([a_sample(a_shape(), moment) for moment in range(1200)], 3600)
+        buffer._storage._next_try_s = 0.0
+        await buffer.store((), 0)
+        assert not buffer.durable
+        rows = await take_all(buffer.lanes("city"))
+        assert [row.sample.monotonic_ns for row in rows] == list(range(1200)), "from both, without a seam"
+        assert (await buffer.ledger()).problems() == []
+        shutil.copytree(tmp_path / "b", tmp_path / "killed")
+    killed = some_settings(tmp_path / "killed")
+    async with open_buffer(killed, ManualClock(), [an_uplink()]) as buffer:
+        ledger = await buffer.ledger()
+        assert ledger.problems() == []
+        assert ledger.uplinks["city"].dropped == {"damaged": 2100}
+        assert len(await settle_all(buffer.lanes("city"))) == 500
+        assert buffer.lanes("city").waiting() == (0, 0)
+        await buffer.store((), 0)
+        assert (await buffer.ledger()).problems() == []
