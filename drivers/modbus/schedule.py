@@ -245,13 +245,15 @@ class Schedule:
         return max(RETURN_NS - PATIENCE_NS - queue_ns, _FIRST_WAIT_NS)
 
     def _probe(self) -> _Device | None:
-        """The silent device that is probed next."""
+        """Who is probed next: of those that are due by when the account covers any, whoever waits longest."""
         if not self._silent:
             return None
+        silent = self._silent.values()
         longest_ns = self._longest_wait_ns()
-        for entry in self._silent.values():  # more may have fallen silent since it was put off
+        for entry in silent:  # more may have fallen silent since it was put off
             entry.due_ns = min(entry.due_ns, entry.failed_ns + longest_ns)
-        return min(self._silent.values(), key=lambda entry: entry.due_ns)
+        covered_ns = self._covered_ns(max(entry.cost_ns for entry in silent))
+        return min(silent, key=lambda entry: (max(entry.due_ns, covered_ns), entry.failed_ns))
 
     def _probe_ns(self, entry: _Device) -> int:
         """When it is due, and the account covers it."""

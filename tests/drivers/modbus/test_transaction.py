@@ -295,6 +295,18 @@ def test_late_with_an_id():
     assert not conversation.broken
 
 
+def test_suspicion_ends_with_an_id():
+    """What went unanswered before the peer's first answer is suspect no more when that one brings an id."""
+    conversation = talk()
+    conversation.ask(THREE, 0)
+    conversation.abandon(0)
+    conversation.wait_ns(QUIET)
+    assert conversation.suspects(5, QUIET)
+    conversation.ask(OTHER_UNIT, QUIET)
+    assert hear(conversation, frame(right(), identity=2, unit=6), QUIET) == [REGISTERS]
+    assert not conversation.suspects(5, QUIET)
+
+
 def test_late_and_right_together():
     """A late answer and the right one in one segment: the right one is taken."""
     conversation = echoing()
@@ -432,9 +444,11 @@ def test_an_exception_proves_nothing():
     conversation.ask(THREE, 0)
     conversation.abandon(0)
     conversation.wait_ns(QUIET)
-    conversation.ask(next(variants(MBAP, THREE)), QUIET)
+    two = next(variants(MBAP, THREE))
+    conversation.ask(two, QUIET)
     assert hear(conversation, frame(b"\x83\x06", identity=0), QUIET) == [Refusal(6)]
     assert conversation.suspects(5, QUIET)
+    assert conversation.fenced(two)  # whose own answer may still come
 
 
 def test_suspicion_ends():
