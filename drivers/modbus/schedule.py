@@ -240,7 +240,7 @@ class Schedule:
     # --- probes ------------------------------------------------------------------------------------------------
 
     def _longest_wait_ns(self) -> int:
-        """What is left of `RETURN_NS` when every silent device has its turn before."""
+        """What is left of `RETURN_NS` when every silent device has its turn before; who falls silent later is behind."""
         queue_ns = _PRICE * sum(entry.cost_ns for entry in self._silent.values())
         return max(RETURN_NS - PATIENCE_NS - queue_ns, _FIRST_WAIT_NS)
 
@@ -249,9 +249,6 @@ class Schedule:
         if not self._silent:
             return None
         silent = self._silent.values()
-        longest_ns = self._longest_wait_ns()
-        for entry in silent:  # more may have fallen silent since it was put off
-            entry.due_ns = min(entry.due_ns, entry.failed_ns + longest_ns)
         covered_ns = self._covered_ns(max(entry.cost_ns for entry in silent))
         return min(silent, key=lambda entry: (max(entry.due_ns, covered_ns), entry.failed_ns))
 
