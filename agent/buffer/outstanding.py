@@ -184,10 +184,6 @@ class Outstanding:
         self._way.pop(place, None)
         self.counts.drop(reason, wanted)
         self._subtract(place, wanted)
-        if first := self.waiting.first(0, _NEVER):
-            low = first[0]
-            if low == place:
-                self.skip(low, place + len(shape.points))
 
     def needs(self, place: int, shape: Shape) -> bool:
         """Whether the row at this place still waits for this uplink."""

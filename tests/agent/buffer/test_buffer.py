@@ -7,8 +7,6 @@ import sqlite3
 import threading
 from datetime import timedelta
 
-import pytest
-
 from agent.buffer import open_buffer
 from agent.buffer.store import Store
 from agent.interfaces import Filter, Span, StartFrom
@@ -101,6 +99,8 @@ async def test_a_released_row_is_offered_again_and_a_new_session_offers_everythi
         assert await take_all(lanes) == [rows[1]]
         lanes.begin()
         assert lanes.waiting() == (0, 9)
+        lanes.settle([span(rows[0])])
+        assert lanes.waiting() == (0, 9), "answers of an earlier session settle nothing"
         assert await lanes.take(Lane.BACKLOG, 100) == rows
         lanes.settle([Span(rows[0].store, 0, 9)])
         assert lanes.waiting() == (0, 0)
@@ -147,6 +147,16 @@ async def test_two_uplinks_have_their_own_filters_and_places(tmp_path):
         assert ledger.uplinks["city"].filtered == 12
         assert ledger.uplinks["owner"].filtered == 18
         assert await _rows_in_file(buffer) == 0
+
+
+async def test_the_list_of_runs_stays_short_whatever_the_filter(tmp_path):
+    """Wanted and unwanted rows in turns are one run: the state that is written each second does not grow."""
+    wanted, other = a_shape("meter-1"), a_shape("meter-2")
+    uplinks = [an_uplink("city"), an_uplink("owner", Filter(devices=("meter-1",)))]
+    async with open_buffer(some_settings(tmp_path), ManualClock(), uplinks) as buffer:
+        for _ in range(20):
+            await buffer.store([a_sample(other), a_sample(wanted), a_sample(other)] * 5, 45)
+        assert [len(each.waiting) for each in buffer._storage.book.uplinks.values()] == [1, 1]
 
 
 async def test_a_new_uplink_begins_now_or_at_the_oldest(tmp_path):
@@ -226,17 +236,94 @@ async def test_waiting_returns_as_soon_as_the_lane_has_something(tmp_path):
 
 
 async def test_a_cancelled_store_is_stored_all_the_same(tmp_path):
-    """Cancelling the caller in mid-commit leaves neither a half nor a forgotten batch."""
-    async with open_buffer(some_settings(tmp_path), ManualClock(), [an_uplink()]) as buffer:
-        storing = asyncio.create_task(buffer.store([a_sample(a_shape())], 3))
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
-        storing.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await storing
+    """Cancelling the caller, at whichever step, leaves neither a half nor a forgotten batch."""
+    clock = ManualClock()
+    async with open_buffer(some_settings(tmp_path), clock, [an_uplink()]) as buffer:
+        for steps in range(12):
+            clock.pass_s(11)
+            storing = asyncio.create_task(buffer.store([a_sample(a_shape(), steps)], 3))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            storing.cancel()
+            await asyncio.wait([storing])
         await buffer.store((), 0)
-        assert buffer.lanes("city").waiting() == (3, 0)
+        stored = buffer.lanes("city").waiting()[0]
+        assert stored >= 33, "one that was cancelled before it began may be left out"
+        ledger = await buffer.ledger()
+        assert ledger.problems() == []
+        assert ledger.stored == stored
+    async with open_buffer(some_settings(tmp_path), clock, [an_uplink()]) as buffer:
+        assert buffer.lanes("city").waiting() == (0, stored)
         assert (await buffer.ledger()).problems() == []
+
+
+class Hanging:
+    """Commits to a store that wait until they are let go."""
+
+    def __init__(self, monkeypatch) -> None:
+        self._go_on = threading.Event()
+        self.begun = threading.Event()
+        commit = Store.commit
+
+        def hang(store, change):
+            self.begun.set()
+            assert self._go_on.wait(30)
+            return commit(store, change)
+
+        monkeypatch.setattr(Store, "commit", hang)
+
+    async def reached(self) -> None:
+        """Wait until a commit hangs."""
+        assert await asyncio.to_thread(self.begun.wait, 30)
+
+    def let_go(self) -> None:
+        """Let this commit and all later ones through."""
+        self._go_on.set()
+
+
+async def test_what_is_settled_while_a_commit_is_made_leaves_with_the_next(tmp_path, monkeypatch):
+    """Between the making of a transaction and its end the forwarder goes on: nothing of that is forgotten."""
+    async with open_buffer(some_settings(tmp_path), ManualClock(), [an_uplink()]) as buffer:
+        lanes = buffer.lanes("city")
+        lanes.begin()
+        await buffer.store([a_sample(a_shape(), moment) for moment in range(4)], 12)
+        rows = await take_all(lanes)
+        hanging = Hanging(monkeypatch)
+        storing = asyncio.create_task(buffer.store([a_sample(a_shape(), 4)], 3))
+        await hanging.reached()
+        lanes.settle([span(row) for row in rows[:2]])
+        lanes.refuse([span(rows[2])], "no")
+        lanes.begin()
+        assert lanes.waiting() == (0, 3), "what is not stored yet is not to be had"
+        hanging.let_go()
+        await storing
+        assert lanes.waiting() == (3, 3), "stored after the session began: live"
+        assert [row.sample.monotonic_ns for row in await settle_all(lanes)] == [4, 3]
+        await buffer.store((), 0)
+        assert await _rows_in_file(buffer) == 0
+        assert await _count(buffer, "refused") == 1
+        assert (await buffer.ledger()).problems() == []
+
+
+async def test_a_row_that_is_being_dropped_is_not_offered(tmp_path, monkeypatch):
+    """A row on its way out of the disk is counted as dropped once, and not as acknowledged besides."""
+    async with open_buffer(some_settings(tmp_path, size=2**18), ManualClock(), [an_uplink()]) as buffer:
+        lanes = buffer.lanes("city")
+        shape = a_shape(points=50)
+        while buffer.status()["bytes"] <= 2**18:
+            await buffer.store([a_sample(shape, 0, 1 / 3)] * 20, 1000)
+        hanging = Hanging(monkeypatch)
+        storing = asyncio.create_task(buffer.store((), 0))
+        await hanging.reached()
+        lanes.begin()
+        rows = await settle_all(lanes)
+        hanging.let_go()
+        await storing
+        await buffer.store((), 0)
+        ledger = await buffer.ledger()
+        assert ledger.problems() == []
+        assert ledger.uplinks["city"].dropped["full"] > 0
+        assert ledger.uplinks["city"].acknowledged == 50 * len(rows)
 
 
 async def test_a_sample_that_does_not_fit_its_shape_is_counted_and_stops_nobody(tmp_path):
@@ -306,6 +393,21 @@ async def test_what_is_too_old_goes_by_time_since_boot(tmp_path):
         assert ledger.problems() == []
         assert len(await take_all(buffer.lanes("city"))) == 1
         assert buffer.status()["oldest_s"] == 1801
+
+
+async def test_a_young_row_between_old_ones_is_not_dropped(tmp_path):
+    """Rows are stored nearly, not quite, in the order of their moments: only those that are too old go."""
+    clock = ManualClock()
+    async with open_buffer(some_settings(tmp_path, age=timedelta(hours=1)), clock, [an_uplink()]) as buffer:
+        moments = [clock.now_ns - 10**9 * age_s for age_s in (3000, 3000, 0, 3000)]
+        await buffer.store([a_sample(a_shape(), moment) for moment in moments], 12)
+        clock.pass_s(700)
+        await buffer.store((), 0)
+        ledger = await buffer.ledger()
+        assert ledger.uplinks["city"].dropped == {"age": 6}
+        assert ledger.problems() == []
+        rows = await take_all(buffer.lanes("city"))
+        assert [row.sample.monotonic_ns for row in rows] == moments[2:]
 
 
 async def test_age_of_an_earlier_boot_is_by_wall_time_only_where_it_can_be_trusted(tmp_path):
@@ -392,25 +494,17 @@ async def test_the_ledger_is_of_one_moment_while_others_store_and_settle(tmp_pat
 
 async def test_the_event_loop_does_not_wait_for_the_disk(tmp_path, monkeypatch):
     """While a commit hangs in the disk, everything else goes on; live rows of the last commit can be taken."""
-    hanging = threading.Event()
-    commit = Store.commit
-
-    def slow(store, change):
-        assert hanging.wait(30)
-        return commit(store, change)
-
     async with open_buffer(some_settings(tmp_path), ManualClock(), [an_uplink()]) as buffer:
         lanes = buffer.lanes("city")
         lanes.begin()
         await buffer.store([a_sample(a_shape())], 3)
-        monkeypatch.setattr(Store, "commit", slow)
+        hanging = Hanging(monkeypatch)
         storing = asyncio.create_task(buffer.store([a_sample(a_shape())], 3))
-        for _ in range(20):
-            await asyncio.sleep(0)
+        await hanging.reached()
         assert not storing.done()
         assert len(await lanes.take(Lane.LIVE, 100)) == 1
         buffer.status()
-        hanging.set()
+        hanging.let_go()
         await storing
         assert len(await lanes.take(Lane.LIVE, 100)) == 1
 

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from agent.buffer import open_buffer, opening, storage
 from agent.interfaces import Filter, StartFrom
-from agent.sample import Lane
+from agent.sample import Class, Lane
 from tests.emulators.disk_faults import DiskFaults, sqlite_error
 from tests.emulators.storing import (
     ManualClock,
@@ -131,6 +131,7 @@ async def test_a_commit_that_failed_but_reached_the_medium_does_not_come_twice(t
         await buffer.store((), 0)
         assert (await buffer.ledger()).problems() == []
         assert [row.sample.monotonic_ns for row in await take_all(lanes)] == [1, 2]
+        assert len(buffer._storage.stores.file.oldest(Class.TREND.rank, 10)) == 2
     async with open_buffer(some_settings(tmp_path), ManualClock(), [an_uplink()]) as buffer:
         assert [row.sample.monotonic_ns for row in await take_all(buffer.lanes("city"))] == [1, 2]
 
@@ -459,5 +460,42 @@ async def test_killed_on_the_way_back_the_rest_is_missed_and_counted(tmp_path, f
         assert ledger.uplinks["city"].dropped == {"damaged": 2100}
         assert len(await settle_all(buffer.lanes("city"))) == 500
         assert buffer.lanes("city").waiting() == (0, 0)
+        await buffer.store((), 0)
+        assert (await buffer.ledger()).problems() == []
+
+
+async def test_the_ledger_balances_while_the_file_is_out_of_reach(tmp_path, faults):
+    """Rows that cannot be looked at are taken as counted."""
+    async with open_buffer(some_settings(tmp_path), ManualClock(), [an_uplink()]) as buffer:
+        await buffer.store([a_sample(a_shape(), 1)], 3)
+        with faults.of(sqlite_error(sqlite3.SQLITE_IOERR), "begin", "select name"):
+            for _ in range(3):
+                await buffer.store([a_sample(a_shape(), 2)], 3)
+                buffer._storage._next_try_s = 0.0
+                ledger = await buffer.ledger()
+                assert ledger.problems() == []
+            assert ledger.uplinks["city"].waiting == 12
+        await back_on_disk(buffer)
+        assert (await buffer.ledger()).problems() == []
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_READONLY, sqlite3.SQLITE_FULL])
+async def test_a_drop_that_could_not_be_written_is_counted_once(tmp_path, faults, monkeypatch, code):
+    """Rows that were chosen to be dropped when the disk failed are dropped once, and leave when it is back."""
+    monkeypatch.setattr(storage, "WORTH_TRIMMING", 0)
+    shape = a_shape(points=50)
+    async with open_buffer(some_settings(tmp_path, size=2**19), ManualClock(), [an_uplink()]) as buffer:
+        while buffer.status()["bytes"] <= 2**19:
+            await buffer.store([a_sample(shape, 0, 1 / 3)] * 20, 1000)
+        with faults.of(sqlite_error(code), "begin"):
+            for _ in range(3):
+                await buffer.store([a_sample(shape)], 50)
+            ledger = await buffer.ledger()
+            assert ledger.problems() == []
+            assert ledger.uplinks["city"].dropped["full"] > 0
+        await back_on_disk(buffer)
+        assert (await buffer.ledger()).problems() == []
+        rows = await settle_all(buffer.lanes("city"))
+        assert 50 * len(rows) + sum(ledger.uplinks["city"].dropped.values()) == ledger.stored
         await buffer.store((), 0)
         assert (await buffer.ledger()).problems() == []
