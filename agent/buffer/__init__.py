@@ -1,9 +1,13 @@
-"""Durable store and forward.
+"""Durable store and forward: the one place that knows SQLite.
 
-store.py        the one connection to SQLite, in the one thread      schema, rows, shapes, census
-book.py         numbers, needs and counts: decides, waits for nothing   outstanding, interest, ranges, window
-buffer.py       the order of things: commits, failures, the way back    thread, folder
-lanes.py        what a forwarder sees
+    Buffer      what collector, forwarders and people see       Lanes, Bounds, Ledger
+    Storage     where rows are kept, also while the disk fails  Stores, Counting, Disk, Folder
+    Book        numbers, needs and counts; decides, and waits   Outstanding, Interest, RangeSet, Window,
+                for nothing                                     state
+    Store       one SQLite file, used by one Thread             schema, rows, shapes, Census, change
+
+From above to below: what is to be written is decided in the event loop, as a `Change`; the thread writes it in one
+transaction; then the book takes note. A row's *place* is the number of its store in the file, and its own number.
 """
 
 from agent.buffer.buffer import Buffer, open_buffer

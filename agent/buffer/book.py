@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from agent.buffer import schema
 from agent.buffer.change import REFUSALS_KEPT, Change, Damaged, Forget, Placed, Refusal, Snapshot, Stub, Trim
-from agent.buffer.ledger import Drop, Ledger, UplinkCounts, UplinkLedger
+from agent.buffer.ledger import Drop, Ledger, UplinkCounts
 from agent.buffer.outstanding import Outstanding, UplinkState
 from agent.buffer.ranges import RangeSet
 from agent.buffer.state import STATE, BookState, blank, decode, encode
@@ -326,8 +326,8 @@ class Book:
 
     def ledger(self) -> Ledger:
         """All counts, and what should wait by them."""
-        live = {name: _closed(each.counts, each.readings) for name, each in self.uplinks.items()}
-        retired = {name: _closed(counts, 0) for name, counts in self.retired.items()}
+        live = {name: each.counts.closed(each.readings) for name, each in self.uplinks.items()}
+        retired = {name: counts.closed(0) for name, counts in self.retired.items()}
         return Ledger(read=self.read, stored=self.stored, dropped=self.dropped.copy(), uplinks=retired | live)
 
     # --- the file was lost, or found
@@ -391,14 +391,3 @@ class Book:
                 self._timelines.setdefault(boot, Timeline()).add(line)
             self.lines[boot] = lines + self.lines.get(boot, [])
         return by
-
-
-def _closed(counts: UplinkCounts, waiting: int) -> UplinkLedger:
-    return UplinkLedger(
-        stored=counts.stored,
-        acknowledged=counts.acknowledged,
-        filtered=counts.filtered,
-        refused=counts.refused,
-        dropped=counts.dropped.copy(),
-        waiting=waiting,
-    )

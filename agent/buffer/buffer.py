@@ -41,10 +41,10 @@ class Buffer:
     """
 
     def __init__(self, settings: BufferSettings, clock: Clock, uplinks: Sequence[UplinkBase]) -> None:
-        self._settings = settings
         self._clock = clock
         self._uplinks = uplinks
-        self._storage = Storage(Disk(Path(settings.folder), settings.size), settings.size, settings.memory)
+        disk = Disk(Path(settings.folder), settings.size)
+        self._storage = Storage(disk, settings.size, settings.memory, uplinks=uplinks, boot=clock.boot)
         self._bounds = Bounds(self._storage, settings.age, clock.monotonic_ns())
         self._lanes: dict[str, Lanes] = {}
         self._lock = asyncio.Lock()
@@ -128,32 +128,33 @@ class Buffer:
 
     async def ledger(self) -> Ledger:
         """What became of every reading, at one moment; what waits is counted in the rows."""
-        storage = self._storage
+        stores, book = self._storage.stores, self._storage.book
         async with self._counting:
             async with self._lock:
-                ledger = storage.book.ledger()
+                ledger = book.ledger()
+                uncertain, book.uncertain = book.uncertain, False
                 durable = self.durable
-                count = await storage.stores.begin_count()
+                count = await stores.begin_count()
                 # Rows that move between memory and disk would be counted twice: nothing is stored meanwhile.
                 counted = None if durable else await count()
             if durable:
                 counted = await count()
-        for name, readings in (counted or {}).items():
+        if counted is None:
+            book.uncertain |= uncertain
+            return ledger
+        for name, readings in counted.items():
             each = ledger.uplinks[name]
-            if storage.book.uncertain:
-                missing = each.waiting - readings
+            if uncertain and (missing := each.waiting - readings) > 0:
                 each.drop(Drop.DAMAGED, missing)
-                storage.book.uplinks[name].miss(missing)
+                book.uplinks[name].miss(missing)
             each.waiting = readings
-        if counted is not None:
-            storage.book.uncertain = False
         return ledger
 
     # --- opening and closing
 
     async def _open(self) -> None:
         try:
-            await self._storage.open(self._uplinks, self._clock.boot)
+            await self._storage.open()
         except BaseException:
             self._storage.abandon()
             raise

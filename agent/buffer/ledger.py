@@ -54,6 +54,17 @@ class UplinkCounts(msgspec.Struct, kw_only=True):
         for reason, readings in other.dropped.items():
             self.drop(Drop(reason), readings)
 
+    def closed(self, waiting: int) -> UplinkLedger:
+        """These counts as they are now, with what waits."""
+        return UplinkLedger(
+            stored=self.stored,
+            acknowledged=self.acknowledged,
+            filtered=self.filtered,
+            refused=self.refused,
+            dropped=self.dropped.copy(),
+            waiting=waiting,
+        )
+
 
 class UplinkLedger(UplinkCounts, kw_only=True):
     """The counts of one uplink, and what waits for it."""

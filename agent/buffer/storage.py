@@ -56,7 +56,10 @@ class StandingIn(NamedTuple):
 class Storage:
     """The store file, the store in memory that stands in for it, and the thread in which both are used."""
 
-    def __init__(self, disk: Disk, size: int, memory: int) -> None:
+    def __init__(
+        self, disk: Disk, size: int, memory: int, *, uplinks: Sequence[UplinkBase], boot: str
+    ) -> None:
+        self._uplinks, self._boot = uplinks, boot
         self.stores = Stores()
         self.standing_in: StandingIn | None = None
         self._disk = disk
@@ -80,9 +83,8 @@ class Storage:
 
     # --- opening and closing
 
-    async def open(self, uplinks: Sequence[UplinkBase], boot: str) -> None:
+    async def open(self) -> None:
         """Open the store file, or stand in for it."""
-        self._uplinks, self._boot = uplinks, boot
         self.stores.thread.start()
         while True:
             try:
@@ -97,7 +99,7 @@ class Storage:
                 self._disk.condemn(words(error))
             except FAILURES as error:
                 self.stores.blind = True
-                self.stores.book = Book(Snapshot({}, {}, []), uplinks, boot)
+                self.stores.book = Book(Snapshot({}, {}, []), self._uplinks, self._boot)
                 await self._stand_in(error, self.book.next)
                 return
             else:
@@ -227,7 +229,7 @@ class Storage:
 
     async def _make_room_in_file(self) -> bool:
         given = await self.stores.thread.call(self._disk.give_up_reserve)
-        if self._used[False] < WORTH_TRIMMING:
+        if self._used[False] < min(WORTH_TRIMMING, self._size // 2):
             return given
         if not await self._trim(self.stores.file, STEP):
             return given
