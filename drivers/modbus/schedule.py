@@ -59,7 +59,9 @@ _JITTER: Final = 0.25
 class _Device:
     id: str
     interval_ns: int
+    least_cost_ns: int
     cost_ns: int
+    """What asking it in vain takes, as far as is known."""
     phase_ns: int
     slot: int
     """Number of the last slot that was used or given up."""
@@ -96,17 +98,16 @@ class Schedule:
     def add(self, device: str, *, interval_ns: int, cost_ns: int, now_ns: int) -> None:
         """Begin to ask a device: at once, and from then on at its slots.
 
-        The interval is no less than a tick; `cost_ns` is about what asking in vain takes: the time limit.
+        The interval is no less than a tick. `cost_ns` is the least that asking in vain takes: the time limit; what it
+        takes beyond that (silence on a line without ids) is learnt when it fails.
         """
         self.remove(device)
         phase_ns = crc32(device.encode()) % max(interval_ns // TICK_NS, 1) * TICK_NS
-        entry = _Device(device, interval_ns, cost_ns, phase_ns, slot=0)
+        entry = _Device(device, interval_ns, cost_ns, cost_ns, phase_ns, slot=0)
         # It is asked now, so the slot that begins within half an interval is given up.
         entry.slot = _slot(entry, now_ns + interval_ns // 2)
         self._devices[device] = entry
-        most_ns = max(self._most_ns, SAVED * cost_ns * _PRICE)
-        self._account_ns += most_ns - self._most_ns
-        self._most_ns = most_ns
+        self._save_for(cost_ns)
         self.refresh(device, now_ns)
 
     def remove(self, device: str) -> None:
@@ -189,8 +190,11 @@ class Schedule:
 
     def failed(self, device: str, now_ns: int, *, spent_ns: int) -> None:
         """It was asked in vain, which took so much of the link's time."""
-        self.charge(now_ns, spent_ns)
         entry = self._devices.get(device)
+        if entry is not None:
+            entry.cost_ns = max(entry.least_cost_ns, spent_ns)
+            self._save_for(entry.cost_ns)
+        self.charge(now_ns, spent_ns)
         if entry is None:
             return
         entry.failures += 1
@@ -238,6 +242,12 @@ class Schedule:
         return self._stamps
 
     # --- probes ------------------------------------------------------------------------------------------------
+
+    def _save_for(self, cost_ns: int) -> None:
+        """Let the account hold `SAVED` times what is the most now; what it holds more, it has at once."""
+        most_ns = max(self._most_ns, SAVED * cost_ns * _PRICE)
+        self._account_ns += most_ns - self._most_ns
+        self._most_ns = most_ns
 
     def _longest_wait_ns(self) -> int:
         """What is left of `RETURN_NS` when every silent device has its turn before; who falls silent later is behind."""

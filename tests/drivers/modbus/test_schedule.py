@@ -312,6 +312,16 @@ def test_second_try():
     assert here.schedule.failures("device-1") == 0
 
 
+def test_second_try_where_failing_takes_longer():
+    """The same where the line has to stay quiet after a time-out: what a failure really takes is what is saved for."""
+    schedule = Schedule()
+    schedule.add("device", interval_ns=10 * S, cost_ns=S, now_ns=START)
+    assert schedule.next(START) == "device"
+    schedule.failed("device", START + S, spent_ns=3 * S)
+    assert schedule.covers(3 * S, START + S)
+    assert not schedule.covers(3 * S + MS, START + S)
+
+
 def test_backs_off():
     """The longer a device is silent, the longer until it is probed again; two are not probed in step."""
     here = line(2, 1 * S, limit_ns=10 * MS)
