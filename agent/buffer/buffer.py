@@ -172,6 +172,7 @@ class Buffer:
                 await self._store((), 0)
                 lost = await self._storage.close()
         except TimeoutError:
+            self._storage.abandon()
             log.warning("buffer.stuck", error=f"the disk did not answer within {CLOSE_LIMIT_S:.0f} s")
             return
         if any(lost.values()):

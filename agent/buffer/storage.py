@@ -125,7 +125,10 @@ class Storage:
         return lost
 
     def abandon(self) -> None:
-        """Opening was given up: the thread ends, and what it has open is closed with it."""
+        """Nobody waits any more: the thread closes the file and ends, when the disk lets it."""
+        if self.stores.file:
+            closing = self.stores.thread.call(self.stores.file.close)
+            closing.add_done_callback(lambda done: done.cancelled() or done.exception())
         self.stores.thread.stop()
 
     # --- writing

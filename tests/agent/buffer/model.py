@@ -24,6 +24,8 @@ from tests.emulators.storing import ManualClock, a_sample, a_shape, an_uplink, s
 Key = tuple[str, int]
 """Store and number of a row."""
 
+MEMORY = Path("/dev/shm")
+
 SHAPES = (
     a_shape("d1", 3),
     a_shape("d2", 2, Class.EVENT, Class.HEALTH),
@@ -59,7 +61,9 @@ class Sequences(RuleBasedStateMachine):
         self.patch = pytest.MonkeyPatch()
         self.faults = DiskFaults(self.patch)
         self.loop = asyncio.new_event_loop()
-        self.home = Path(tempfile.mkdtemp(prefix="buffer-model-"))
+        # In memory where there is such a place: thousands of synced commits on a busy disk would take minutes, and what
+        # happens on real disks is tested elsewhere.
+        self.home = Path(tempfile.mkdtemp(prefix="buffer-model-", dir=MEMORY if MEMORY.is_dir() else None))
         self.folder = self.home / "0"
         self.boots = 0
         self.now = Kept()
@@ -256,6 +260,7 @@ class Sequences(RuleBasedStateMachine):
         self.faults.heal()
         self.do(self.stack.aclose())
         self.faults.statements = failing
+        shutil.rmtree(self.folder, ignore_errors=True)
         self.folder = copy
         self._reopen(set(self.now.waiting) if same else names, reboot)
 

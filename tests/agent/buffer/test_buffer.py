@@ -7,6 +7,9 @@ import sqlite3
 import threading
 from datetime import timedelta
 
+from structlog.testing import capture_logs
+
+from agent.buffer import buffer as buffer_module
 from agent.buffer import open_buffer
 from agent.buffer.store import Store
 from agent.interfaces import Filter, Span, StartFrom
@@ -510,6 +513,23 @@ async def test_the_event_loop_does_not_wait_for_the_disk(tmp_path, monkeypatch):
         hanging.let_go()
         await storing
         assert len(await lanes.take(Lane.LIVE, 100)) == 1
+
+
+async def test_closing_does_not_wait_for_a_disk_that_hangs(tmp_path, monkeypatch):
+    """The agent stops in time; what the disk still does is done by the thread that is left behind."""
+    monkeypatch.setattr(buffer_module, "CLOSE_LIMIT_S", 0.1)
+    opening = open_buffer(some_settings(tmp_path), ManualClock(), [an_uplink()])
+    buffer = await opening.__aenter__()
+    await buffer.store([a_sample(a_shape())], 3)
+    hanging = Hanging(monkeypatch)
+    with capture_logs() as logs:
+        await opening.__aexit__(None, None, None)
+    assert [entry["event"] for entry in logs] == ["buffer.stuck"]
+    hanging.let_go()
+    await asyncio.to_thread(buffer._storage.stores.thread._thread.join, 30)
+    async with open_buffer(some_settings(tmp_path), ManualClock(), [an_uplink()]) as buffer:
+        assert buffer.durable
+        assert len(await take_all(buffer.lanes("city"))) == 1
 
 
 async def test_opening_takes_the_same_work_however_much_waits(tmp_path, monkeypatch):

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.agent.buffer.model import Sequences
 
-TestSequences = Sequences.TestCase
+TestSequences = pytest.mark.timeout(600)(Sequences.TestCase)
 TestSequences.settings = settings(
-    deadline=None, max_examples=25, stateful_step_count=30, suppress_health_check=list(HealthCheck)
+    deadline=None, max_examples=80, stateful_step_count=30, suppress_health_check=list(HealthCheck)
 )
