@@ -329,10 +329,6 @@ class Store:
         """The oldest rows of a class."""
         return [self._stub(row) for row in self._run(schema.STUBS[rank], (*_EVERYTHING, most)).fetchall()]
 
-    def first(self) -> dict[int, Stub]:
-        """The oldest row of each class that has rows."""
-        return {rank: found[0] for rank in schema.RANKS if (found := self.oldest(rank, 1))}
-
     # --- counting
 
     def begin_census(

@@ -135,7 +135,9 @@ def best(costs: list[Cost]) -> Cost:
 
 def main() -> None:
     """Print the table."""
-    print(f"{SAMPLES_A_COMMIT} samples a commit          store us/reading   take+settle us   bytes/reading   kB/commit")
+    print(
+        f"{SAMPLES_A_COMMIT} samples a commit          store us/reading   take+settle us   bytes/reading   kB/commit"
+    )
     for points in (20, 50):
         for kind in KINDS:
             ours, least = [], []
