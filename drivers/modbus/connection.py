@@ -149,7 +149,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone, by whichever side."""
-        self._end(str(exc) if exc else "closed", failed=exc is not None)
+        why = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc or "closed")
+        self._end(why, failed=exc is not None)
 
     def _end(self, why: str, *, failed: bool) -> None:
         if self.ended:
