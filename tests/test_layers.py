@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
     {"agent", "agent.fields", "agent.sample", "agent.timing", "agent.topics", "agent.units"},
     {
+        "agent.aside",
         "agent.clock",
         "agent.document",
         "agent.interfaces",

@@ -13,6 +13,7 @@ from typing import Final, Self, cast
 
 import structlog
 
+from agent.aside import look_up
 from drivers.modbus.framing import Question
 from drivers.modbus.transaction import Answer, Conversation
 
@@ -53,11 +54,18 @@ class Connection(asyncio.BufferedProtocol):
         `stir` is called when something happens that nobody waits for: a late answer, or its end in an error.
         """
         loop = asyncio.get_running_loop()
+        refusal = OSError(f"no address for {host}")
         async with asyncio.timeout(limit_s):
-            _, connection = await loop.create_connection(
-                lambda: cls(loop, conversation, now_ns, stir), host, port
-            )
-        return connection
+            for *_, address in await look_up(host, port):
+                try:
+                    _, connection = await loop.create_connection(
+                        lambda: cls(loop, conversation, now_ns, stir), address[0], port
+                    )
+                except OSError as error:
+                    refusal = error  # another address of the name may answer
+                else:
+                    return connection
+        raise refusal
 
     def __init__(
         self,

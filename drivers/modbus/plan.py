@@ -9,7 +9,7 @@ there anyway.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from drivers.modbus.block import Block, Member, block
@@ -36,17 +36,14 @@ class BlockLimits:
         return self.bits if table.bits else self.registers
 
 
-def plan(
-    codecs: Sequence[Codec], limits: BlockLimits, cells: Iterable[int] | None = None
-) -> tuple[Block, ...]:
-    """Divide the points of a device, or those at these indexes, into blocks: each into exactly one, and wholly.
+def plan(codecs: Sequence[Codec], limits: BlockLimits) -> tuple[Block, ...]:
+    """Divide the points of a device into blocks: each into exactly one, and wholly.
 
     Points may overlap or be the same. Raises `ValueError` when one alone is longer than the limit.
     """
     blocks = []
-    wanted = range(len(codecs)) if cells is None else sorted(set(cells))
     for table in Table:
-        members = [Member(cell, codecs[cell]) for cell in wanted if codecs[cell].table is table]
+        members = [Member(cell, codec) for cell, codec in enumerate(codecs) if codec.table is table]
         blocks += [block(group) for group in _groups(members, limits.count(table), limits.gap)]
     return tuple(blocks)
 
@@ -66,14 +63,3 @@ def _groups(members: list[Member], most: int, gap: int) -> list[list[Member]]:
         groups[-1].append(member)
         end = max(end, codec.end)
     return groups
-
-
-def halves(whole: Block) -> tuple[Block, ...]:
-    """Divide a block that a device refuses into two, each just long enough for its points; () if it holds only one.
-
-    Points are divided by address in the middle of their number; addresses in the gap between the two are dropped.
-    """
-    middle = len(whole.members) // 2
-    if not middle:
-        return ()
-    return block(whole.members[:middle]), block(whole.members[middle:])

@@ -1,28 +1,22 @@
 """From a name and a port to an open wire, and from whatever can go wrong there to one line that says what to do.
 
-Every step can be given up at once. The name is looked up in a thread of its own, because the C library's look-up
-cannot be interrupted: without a network it takes up to half a minute, and a thread of asyncio's pool would hold up
-the end of the process for as long.
+Every step can be given up at once: what would block goes `aside`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import os
 import socket
 import ssl
-import threading
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
+from agent.aside import aside, look_up
 from agent.interfaces import Misconfigured, Unavailable
 from agent.uplinks.mqtt.wire import Wire
-
-T = TypeVar("T")
 
 
 class Target(NamedTuple):
@@ -88,11 +82,8 @@ async def _connect(
 
 
 async def _addresses(target: Target) -> list[Any]:
-    def look_up() -> list[Any]:
-        return socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM)
-
     try:
-        return await aside(look_up, f"look up {target.host}")
+        return await look_up(target.host, target.port)
     except socket.gaierror as error:
         hint = ": is there a network?" if error.errno == socket.EAI_AGAIN else ""
         raise Unavailable(
@@ -116,23 +107,6 @@ async def trust_in(ca_file: Path | None) -> ssl.SSLContext:
         raise Misconfigured(f"tls.ca_file: {ca_file}: {(error.strerror or str(error)).lower()}") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
-
-
-async def aside(work: Callable[[], T], name: str) -> T:
-    """Do it in a thread that nobody waits for once this is cancelled, not even the end of the process."""
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[T] = loop.create_future()
-
-    def run() -> None:
-        try:
-            settle = functools.partial(answer.set_result, work())
-        except Exception as error:  # noqa: BLE001  # it is raised again where the answer is awaited
-            settle = functools.partial(answer.set_exception, error)
-        with contextlib.suppress(RuntimeError):  # the loop is closed: the process ends
-            loop.call_soon_threadsafe(lambda: answer.done() or settle())
-
-    threading.Thread(target=run, name=name, daemon=True).start()
-    return await answer
 
 
 # Numbers of X509_verify_cert (OpenSSL, x509_vfy.h).

@@ -1,13 +1,11 @@
 """Plans: every point in one block, no block too long, and no request more than is needed."""
 
-from itertools import pairwise
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.modbus.codec import Codec
-from drivers.modbus.plan import BlockLimits, halves, plan
+from drivers.modbus.plan import BlockLimits, plan
 from drivers.modbus.registers import Table, Type
 
 unhurried = settings(deadline=None)
@@ -134,34 +132,3 @@ def test_a_point_longer_than_the_limit_is_an_error():
     """There is no request that could read it whole."""
     with pytest.raises(ValueError, match="uint64: expected at most the 2 registers of one request, found 4"):
         plan([at(0, 4)], BlockLimits(registers=2))
-
-
-def test_part_of_the_points_can_be_planned():
-    """What remains when some addresses are known to be refused."""
-    assert spans(plan([at(0), at(1), at(2)], BlockLimits(), cells=[0, 2])) == [(0, 1), (2, 1)]
-
-
-@unhurried
-@given(codecs=points.filter(bool), limits=limits)
-def test_halving_a_refused_block_again_and_again_leaves_single_points(codecs, limits):
-    """Each half is shorter in points, none is lost, and the end is a block of one point, which cannot be halved."""
-    waiting, single = list(plan(codecs, limits)), []
-    while waiting:
-        block = waiting.pop()
-        parts = halves(block)
-        if not parts:
-            single.append(block)
-            continue
-        assert sorted(cell for part in parts for cell in part.cells) == sorted(block.cells)
-        assert all(part.count <= block.count and part.table is block.table for part in parts)
-        waiting += parts
-    assert sorted(cell for block in single for cell in block.cells) == list(range(len(codecs)))
-    assert all(block.count == codecs[block.cells[0]].width for block in single)
-
-
-def test_halves_do_not_reach_over_the_gap_between_them():
-    """The register that is refused may be one that nobody wants."""
-    (whole,) = plan([at(0), at(1), at(5), at(6)], BlockLimits(gap=3))
-    assert spans([whole]) == [(0, 7)]
-    assert spans(halves(whole)) == [(0, 2), (5, 2)]
-    assert all(a.address + a.count <= b.address for a, b in pairwise(halves(whole)))

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from agent.interfaces import Answer, Unavailable
-from agent.uplinks.mqtt.connecting import Target, aside, tls_words
+from agent.uplinks.mqtt.connecting import Target, tls_words
 from tests.emulators.mqtt_session import connect, numbered
 from tests.emulators.ports import free_port
 from tests.emulators.stub_broker import StubBroker
@@ -38,22 +38,6 @@ async def test_a_look_up_that_hangs_is_given_up(
         with pytest.raises(Unavailable, match=r"no-answer\.example:1883: no connection within 1 s"):
             async with connect(1883, host="no-answer.example", connect_timeout=SECOND):
                 pass
-
-
-def test_a_thread_that_hangs_does_not_hold_up_the_end(hang: threading.Event) -> None:
-    """The loop closes while the thread still waits, and the thread's late answer does no harm."""
-
-    async def give_up() -> None:
-        async with asyncio.timeout(0.1):
-            await aside(hang.wait, "hangs")
-
-    with pytest.raises(TimeoutError):
-        asyncio.run(give_up())
-    (thread,) = (thread for thread in threading.enumerate() if thread.name == "hangs")
-    assert thread.daemon, "or the interpreter would wait for it"
-    hang.set()
-    thread.join(10)
-    assert not thread.is_alive()
 
 
 async def test_the_first_address_that_answers_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
