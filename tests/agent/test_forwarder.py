@@ -213,6 +213,38 @@ async def test_one_poison_row_is_set_aside_and_the_rest_goes_on(tmp_path):
         assert ledger.uplinks["city"].acknowledged == 10
 
 
+async def test_a_topic_that_is_refused_while_others_are_taken_keeps_its_rows(tmp_path, monkeypatch):
+    """An access list that allows the live topic and not the backlog's costs no row, and does not hold up what is live."""
+    upstream = Upstream()
+    upstream.answer = lambda m: REFUSED if m.topic == Lane.BACKLOG.value else ACCEPTED
+    monkeypatch.setattr(agent.delivery, "WHEN_BUSY", SimpleNamespace(delay_s=lambda *_: 0.02))
+    async with forwarding(tmp_path, upstream, before=5) as at:
+        for live in range(1, 30):
+            await at.store(1)
+            await upstream.until(lambda live=live: len(upstream.numbers(Lane.LIVE)) == live)
+        await upstream.until(lambda: len(upstream.numbers(Lane.BACKLOG)) >= 5 * 6)
+        assert await waiting(at.buffer) == 10
+        assert (await at.buffer.ledger()).uplinks["city"].refused == 0
+        upstream.answer = lambda _: ACCEPTED
+        before = len(upstream.seen)
+        await upstream.until(lambda: len([m for m in upstream.seen[before:] if m.topic == "backlog"]) == 5)
+        assert await waiting(at.buffer) == 0
+
+
+async def test_so_many_refused_rows_slow_everything_down(tmp_path, monkeypatch):
+    """What is put off is bounded: beyond it the lanes wait, instead of asking for the whole backlog again and again."""
+    monkeypatch.setattr(agent.delivery, "PUT_OFF", 10)
+    monkeypatch.setattr(agent.delivery, "READINGS_AT_ONCE", 20)
+    monkeypatch.setattr(agent.delivery, "WHEN_BUSY", SimpleNamespace(delay_s=lambda *_: 3600.0))
+    upstream = Upstream()
+    upstream.answer = lambda m: REFUSED if m.covers else ACCEPTED
+    async with forwarding(tmp_path, upstream, before=200) as at:
+        await upstream.until(lambda: len(upstream.numbers()) > 10)
+        await asyncio.sleep(0.2)
+        assert len(upstream.numbers()) <= 40
+        assert await waiting(at.buffer) == 400
+
+
 async def test_an_upstream_that_refuses_everything_does_not_empty_the_buffer(tmp_path, monkeypatch):
     """A wrong access list at the broker is no reason to give up a single row."""
     upstream = Upstream()
