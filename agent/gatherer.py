@@ -1,14 +1,18 @@
 """One link, kept open: its sources drained into the collector, one task for each device.
 
 When the whole link is lost, it is closed and opened again; when one device cannot work as configured or has hit a
-bug, that one stops and the others go on. Consumers are told either way: a device that gives nothing gets a bad sample
-when it falls silent, and one a minute for as long as its link is down.
+bug, that one stops and the others go on. Consumers are told either way, by a bad sample at once and then at most one
+a minute for as long as attempts fail.
+
+The watchdog expects of a link what its driver promises (`allowance`), and only while somebody is at work on it: a
+pause between two attempts is no work.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+import contextlib
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from datetime import timedelta
 from typing import Any
@@ -18,7 +22,7 @@ from agent.health import Health
 from agent.interfaces import Context, Driver, Link, LinkBase, Misconfigured, Unavailable
 from agent.sample import Reason, Sample, Shape, nothing_learnt
 from agent.service import Progress
-from agent.supervisor import Kept, State
+from agent.supervisor import Kept, State, first
 
 REPEAT_NS = 60_000_000_000
 """How often a device is said to be unreachable while its link is down: often enough for a chart, cheap to store."""
@@ -48,8 +52,12 @@ class Gatherer:
             device.id: Shape(device.id, driver.points(device)) for device in settings.devices
         }
         self._link: Link | None = None
-        self._said_ns: int | None = None
+        self._said_ns: dict[str, int] = {}
+        """When consumers of a device were told that nothing comes, since something last came."""
         self._work = f"link {settings.id}"
+        self._workers = 0
+        allowance = getattr(driver, "allowance", None)
+        self._allowance: timedelta | None = allowance(settings) if allowance else None
 
     @property
     def devices(self) -> Collection[str]:
@@ -76,22 +84,22 @@ class Gatherer:
     async def run(self) -> None:
         """Gather until cancelled, or until a person must act."""
         name = self.settings.id
-        if allowance := _allowance(self.settings):
-            self._progress.expect(self._work, allowance)
         await Kept("link", name, self._health.links[name], self._clock).go(self._attempt)
-        self._progress.release(self._work)
 
     async def _attempt(self, works: Callable[[], None]) -> None:
         try:
-            async with self._driver.open(self.settings, Context(self._clock)) as link:
+            async with contextlib.AsyncExitStack() as stack:
+                with self._at_work():
+                    link = await stack.enter_async_context(
+                        self._driver.open(self.settings, Context(self._clock))
+                    )
                 self._link = link
                 works()
                 async with asyncio.TaskGroup() as group:
                     for device in self._shapes:
                         group.create_task(self._device(link, device), name=f"device {device}")
         except Exception as error:
-            self._progress.made(self._work)
-            await self._say_unreachable(error)
+            await self._say_nothing_comes(self._shapes, first(error))
             raise
         finally:
             self._link = None
@@ -99,29 +107,50 @@ class Gatherer:
     async def _device(self, link: Link, device: str) -> None:
         """Keep the source of one device flowing; raises `Unavailable` when the whole link is lost."""
         condition = self._health.devices[device]
-        kept = Kept("device", device, condition, self._clock)
 
         async def drain(works: Callable[[], None]) -> None:
-            async with aclosing(link.source(device)) as samples:
-                async for sample in samples:
-                    if condition.state is not State.WORKING:
-                        works()
-                    self._said_ns = None
-                    self._health.learnt(sample)
-                    await self._put(sample)
-                    self._progress.made(self._work)
+            with self._at_work():
+                async with aclosing(link.source(device)) as samples:
+                    async for sample in samples:
+                        if condition.state is not State.WORKING:
+                            works()
+                        self._said_ns.pop(device, None)
+                        self._health.learnt(sample)
+                        await self._put(sample)
+                        self._progress.made(self._work)
 
-        await kept.go(drain, passes=Unavailable)
-        if condition.state is State.MISCONFIGURED:
-            await self._say_nothing_learnt(device, Reason.CONFIGURATION_ERROR)
+        async def attempt(works: Callable[[], None]) -> None:
+            try:
+                await drain(works)
+            except Unavailable:
+                raise  # the whole link's, which speaks for all of its devices
+            except Exception as error:
+                await self._say_nothing_comes((device,), error)
+                raise
 
-    async def _say_unreachable(self, error: Exception) -> None:
+        await Kept("device", device, condition, self._clock).go(attempt, passes=Unavailable)
+
+    @contextlib.contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """From now until the end of the block something must end on this link now and then."""
+        if not self._workers and self._allowance is not None:
+            self._progress.expect(self._work, self._allowance)
+        self._workers += 1
+        try:
+            yield
+        finally:
+            self._workers -= 1
+            if not self._workers:
+                self._progress.release(self._work)
+
+    async def _say_nothing_comes(self, devices: Iterable[str], error: Exception) -> None:
+        """Tell the consumers of these devices why, unless they were told less than a minute ago."""
         now_ns = self._clock.monotonic_ns()
-        if self._said_ns is None or now_ns - self._said_ns >= REPEAT_NS:
-            reason = Reason.CONFIGURATION_ERROR if isinstance(error, Misconfigured) else Reason.NOT_CONNECTED
-            for device in self._shapes:
-                await self._say_nothing_learnt(device, reason)
-            self._said_ns = now_ns
+        for device in devices:
+            said_ns = self._said_ns.get(device)
+            if said_ns is None or now_ns - said_ns >= REPEAT_NS:
+                self._said_ns[device] = now_ns
+                await self._say_nothing_learnt(device, _reason(error))
 
     async def _say_nothing_learnt(self, device: str, reason: Reason) -> None:
         sample = nothing_learnt(self._shapes[device], self._clock.monotonic_ns(), reason)
@@ -129,10 +158,7 @@ class Gatherer:
         await self._put(sample)
 
 
-def _allowance(settings: LinkBase) -> timedelta | None:
-    """How long nothing may end on this link before it counts as stuck; `None` where nothing is polled.
-
-    Three slots of its fastest device, and the five minutes within which even a silent one is probed again.
-    """
-    intervals = [device.interval for device in settings.devices if hasattr(device, "interval")]
-    return 3 * min(intervals) + timedelta(minutes=5) if intervals else None
+def _reason(error: Exception) -> Reason:
+    if isinstance(error, Unavailable):
+        return Reason.NOT_CONNECTED
+    return Reason.CONFIGURATION_ERROR if isinstance(error, Misconfigured) else Reason.INTERNAL_ERROR

@@ -122,7 +122,9 @@ class WritableLink(Link, Protocol):
 class Driver(Protocol):
     """A module in `drivers`, or one named by an entry point of the group `diaccess_agent.drivers`.
 
-    Optional function: `emulate(link, clock)`, an async context manager that serves the devices of a link.
+    Optional functions: `emulate(link, clock)`, an async context manager that serves the devices of a link; and
+    `allowance(link) -> timedelta`, how long at most no source of an open link gives anything although all goes well:
+    after that the watchdog calls the link stuck. A link whose driver does not say is not watched.
     """
 
     LinkSettings: type[Any]

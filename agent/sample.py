@@ -71,6 +71,8 @@ class Reason(enum.IntEnum):
     """Taken out by an operator."""
     OUT_OF_RANGE = 0x88
     """Outside what this point can be."""
+    INTERNAL_ERROR = 0x89
+    """A bug of the agent; its traceback is in the log."""
 
     @property
     def quality(self) -> Quality:

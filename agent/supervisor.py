@@ -80,7 +80,7 @@ class Kept:
             except passes:
                 raise
             except Exception as error:  # sorted by remedy here, for the whole agent
-                cause = _first(error)
+                cause = first(error)
                 if isinstance(cause, passes):
                     raise cause from error
                 if isinstance(cause, Misconfigured):
@@ -130,12 +130,12 @@ class Kept:
         condition.attempts = 0 if state in {State.WORKING, State.STARTING} else condition.attempts + 1
 
 
-def _first(error: Exception) -> Exception:
+def first(error: Exception) -> Exception:
     """The failure that a task group was ended by: the rest of the group is its consequence.
 
     A bug among them comes before everything else: it must not hide behind a lost connection.
     """
     if not isinstance(error, ExceptionGroup):
         return error
-    leaves = [_first(inner) for inner in error.exceptions]
+    leaves = [first(inner) for inner in error.exceptions]
     return next((leaf for leaf in leaves if not isinstance(leaf, (Unavailable, Misconfigured))), leaves[0])

@@ -76,6 +76,11 @@ _MORNING_S, _EVENING_S, _WORKDAYS = 8 * 3600.0, 17 * 3600.0, range(5)
 _INSTALLED_S: Final = 1_577_836_800.0  # 2020-01-01: the meter's counter stood at zero
 
 
+def allowance(link: LinkSettings) -> timedelta:
+    """How long nothing may come before the watchdog calls the link stuck: nothing here can take long."""
+    return 3 * min(device.interval for device in link.devices) + timedelta(minutes=1)
+
+
 def points(device: DeviceSettings) -> tuple[Point, ...]:
     """The points of a configured device, in the order of its samples."""
     return tuple(structs.replace(point, place=device.place) for point in _POINTS[device.model])

@@ -11,9 +11,9 @@ from contextlib import AbstractAsyncContextManager
 
 from agent.clock import Clock
 from agent.interfaces import Context, Link
-from drivers.modbus.settings import DeviceSettings, LinkSettings, owner, points, problems
+from drivers.modbus.settings import DeviceSettings, LinkSettings, allowance, owner, points, problems
 
-__all__ = ["DeviceSettings", "LinkSettings", "emulate", "open", "owner", "points", "problems"]
+__all__ = ["DeviceSettings", "LinkSettings", "allowance", "emulate", "open", "owner", "points", "problems"]
 
 
 def open(link: LinkSettings, context: Context) -> AbstractAsyncContextManager[Link]:  # noqa: A001  # the seam's name

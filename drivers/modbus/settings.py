@@ -20,6 +20,7 @@ from drivers.modbus.codec import Codec
 from drivers.modbus.plan import BlockLimits, plan
 from drivers.modbus.profile import Defaults, Gap, MaxBits, MaxCount, PointSettings, Profile
 from drivers.modbus.registers import Order
+from drivers.modbus.schedule import RETURN_NS, SHARE
 
 
 class DeviceSettings(DeviceBase, frozen=True, kw_only=True):
@@ -142,9 +143,24 @@ def points(device: DeviceSettings) -> tuple[Point, ...]:
     return tuple(point.point(device.place) for point in device.selected)
 
 
+def allowance(link: LinkSettings) -> timedelta:
+    """How long it may take until something ends on the link, however many of its devices are silent.
+
+    Three slots of the fastest device; else the longest wait for a probe, which is what `schedule` states: its return
+    time, or the time limits of all devices (with the quiet that may follow each) over its share, twice after all fell
+    silent at once.
+    """
+    limits = [device.timeout or link.timeout for device in link.devices]
+    quiet = link.quiet or max(limits)
+    wait = 2 * sum((limit + quiet for limit in limits), timedelta()) / SHARE
+    return (
+        3 * min(device.interval for device in link.devices) + timedelta(microseconds=RETURN_NS / 1000) + wait
+    )
+
+
 def owner(link: LinkSettings) -> str:
     """What only one link may hold: two links to the same host and port would disturb each other."""
-    return f"{link.host}:{link.port}"
+    return f"{link.host.lower()}:{link.port}"
 
 
 def problems(link: LinkSettings) -> Iterator[tuple[tuple[str | int, ...], str]]:

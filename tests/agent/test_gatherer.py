@@ -24,6 +24,13 @@ class Device(DeviceBase, frozen=True):
     interval: timedelta = timedelta(seconds=1)
 
 
+class Always(dict):
+    """Plans that stand, however often they were carried out."""
+
+    def pop(self, key, default=None):
+        return self.get(key, default)
+
+
 @dataclass
 class Driver:
     """Opens a link whose devices give a sample a second, until one of them raises what is planned for it."""
@@ -32,11 +39,15 @@ class Driver:
     """What each attempt to open raises; nothing when the list is used up."""
     plans: dict = field(default_factory=dict)
     """By device: how many samples it gives, and what it raises then; the next time it goes on for ever."""
+    hangs: bool = False
     opened: int = 0
     asked: list = field(default_factory=list)
 
     def points(self, _device):
         return POINTS
+
+    def allowance(self, _link):
+        return timedelta(minutes=5)
 
     @asynccontextmanager
     async def open(self, _settings, _context):
@@ -52,6 +63,8 @@ class Driver:
         self.asked.append(device)
 
     async def source(self, device):
+        if self.hangs:
+            await asyncio.Event().wait()
         shape = Shape(device, POINTS)
         given = 0
         samples, error = self.plans.pop(device, (float("inf"), None))
@@ -80,9 +93,10 @@ def gather(driver, for_s, ids=("a", "b"), then=None):
         task = asyncio.create_task(gatherer.run())
         await asyncio.sleep(for_s)
         found = then(gatherer) if then else None
+        overdue = progress.overdue()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        return SimpleNamespace(put=put, health=health, overdue=progress.overdue(), found=found)
+        return SimpleNamespace(put=put, health=health, overdue=overdue, found=found)
 
     return run(gathering())
 
@@ -132,6 +146,28 @@ def test_a_device_that_a_person_must_mend_stops_alone():
     assert [sample.reasons for sample in of(result, "a")] == [b"", b"", bytes([Reason.CONFIGURATION_ERROR])]
     assert len(of(result, "b")) >= 20
     assert result.health.devices["a"].state is State.MISCONFIGURED
+
+
+@pytest.mark.parametrize("where", ["opening", "source"])
+def test_a_bug_starves_no_watchdog_and_is_told(where):
+    """The only device of a link, or the link, fails again and again: that is no reason to restart everybody else.
+
+    Its consumers hear of it: an internal error, at most once a minute.
+    """
+    if where == "opening":
+        driver = Driver(opening=[ZeroDivisionError("bug")] * 10_000)
+    else:
+        driver = Driver(plans=Always(a=(0, ZeroDivisionError("bug"))))
+    result = gather(driver, 3 * 3600, ids=("a",))
+    assert result.overdue == {}
+    assert {sample.reasons[0] for sample in of(result, "a")} == {Reason.INTERNAL_ERROR}
+    assert 5 < len(of(result, "a")) <= 180
+
+
+def test_a_source_that_gives_nothing_starves_the_watchdog():
+    """A task that hangs, though its driver has promised something, is found."""
+    assert list(gather(Driver(hangs=True), 299).overdue) == []
+    assert list(gather(Driver(hangs=True), 301).overdue) == ["link line"]
 
 
 def test_a_bug_in_one_device_is_its_own():
