@@ -1,7 +1,7 @@
 """Composition: from settings to running objects, in the order in which they are opened; closing is the reverse.
 
-    buffer                  opened first, closed last: what was accepted is safe whatever happens around it
-      control socket        answers `status`, `read` and `ledger`
+    control socket          answers `status`, `read` and `ledger`; keeps a second agent away from what follows
+      buffer                opened before all that works, closed after it: what was accepted is safe whatever happens
         forwarders          a task for each uplink
         collector           between the two halves
           gatherers         a task for each link: stopped first
@@ -23,14 +23,14 @@ import structlog
 from msgspec.structs import replace
 
 from agent import __version__, control, plugins
-from agent.buffer import Buffer, Ledger, open_buffer
+from agent.buffer import Buffer, open_buffer
 from agent.clock import Clock
 from agent.collector import PULSE_S, Collector
 from agent.delivery import FAREWELL_S
 from agent.forwarder import Forwarder, Route
 from agent.gatherer import Gatherer
 from agent.health import Health
-from agent.interfaces import Gateway, Misconfigured, UplinkBase
+from agent.interfaces import Gateway, Misconfigured, Unavailable, UplinkBase
 from agent.report import Report
 from agent.sample import Point, Shape
 from agent.service import Notify, Progress, feed
@@ -44,6 +44,12 @@ COMMIT_ALLOWANCE = timedelta(seconds=60)
 
 CLOSE_S = FAREWELL_S + 1.0
 """How long the uplinks have in all when the agent stops: it must be gone within five seconds."""
+
+LAST_COMMIT_S = 1.5
+"""How long the last commit may take when the agent stops; one on a disk that hangs goes on while the rest is closed."""
+
+SUMS_S = 0.5
+"""How long the last words may take to be counted: they are for people, and must not hold up the end."""
 
 STATUS_EVERY_S = 30.0
 """How often `systemctl status` gets a new sentence."""
@@ -100,7 +106,8 @@ class Agent:
                 self._notify.stopping("writing down what was read")
                 telling.cancel()
                 self._collector.close()
-                await asyncio.wait([collecting])
+                await asyncio.wait([collecting], timeout=LAST_COMMIT_S)
+                collecting.cancel()
                 for task, forwarder in zip(forwarding, self._forwarders.values(), strict=True):
                     forwarder.close()
                     if not forwarder.in_session:
@@ -137,25 +144,51 @@ async def serve(root: Root, socket: Path, notify: Notify) -> None:
     """Run the agent until cancelled. `socket` is where `status`, `read` and `ledger` ask."""
     clock = Clock()
     root = _placed(root)
-    async with open_buffer(root.buffer, clock, root.uplinks) as buffer:
+    answers = _Answers()
+    async with _answering(socket, answers), open_buffer(root.buffer, clock, root.uplinks) as buffer:
         agent = Agent(root, buffer, clock, notify)
+        answers.report = agent.report
         try:
-            async with _answering(socket, agent.report):
-                await agent.run()
+            await agent.run()
         finally:
-            _sum_up(await buffer.ledger())
+            answers.report = None
+            await _sum_up(buffer)
+
+
+class _Answers:
+    """What the control socket answers: the agent's report, while there is one."""
+
+    report: Report | None = None
+
+    async def status(self) -> dict[str, Any]:
+        return await self._now().status()
+
+    async def ledger(self) -> dict[str, Any]:
+        return await self._now().ledger()
+
+    async def read(self, device: str) -> dict[str, Any]:
+        return await self._now().read(device)
+
+    def _now(self) -> Report:
+        if self.report is None:
+            raise Unavailable("the agent is just starting or stopping; ask again in a moment")
+        return self.report
 
 
 @contextlib.asynccontextmanager
-async def _answering(socket: Path, report: Report) -> AsyncIterator[None]:
+async def _answering(socket: Path, answers: _Answers) -> AsyncIterator[None]:
     """Answer at the control socket; where it cannot be had, go on without: readings matter more than questions.
 
     Raises `Unavailable` where another agent answers: two must not share what stands beside the socket.
     """
-    answers: Mapping[str, Any] = {"status": report.status, "read": report.read, "ledger": report.ledger}
     async with contextlib.AsyncExitStack() as stack:
+        questions: Mapping[str, control.Answer] = {
+            "status": answers.status,
+            "read": answers.read,
+            "ledger": answers.ledger,
+        }
         try:
-            await stack.enter_async_context(control.serve(socket, answers))
+            await stack.enter_async_context(control.serve(socket, questions))
         except Misconfigured as error:
             log.warning("control.unavailable", error=str(error))
         yield
@@ -175,8 +208,14 @@ def _placed(root: Root) -> Root:
     return replace(root, links=links)
 
 
-def _sum_up(ledger: Ledger) -> None:
+async def _sum_up(buffer: Buffer) -> None:
     """The last words: what became of every reading."""
+    try:
+        async with asyncio.timeout(SUMS_S):
+            ledger = await buffer.ledger()
+    except TimeoutError:
+        log.warning("agent.stopped_uncounted", error=f"the sums could not be had within {SUMS_S:g} s")
+        return
     for name, counts in ledger.uplinks.items():
         log.info(
             "uplink.stopped",

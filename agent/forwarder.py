@@ -98,7 +98,7 @@ class Forwarder:
             if verdict.answer is not Answer.ACCEPTED:
                 # Nothing is lost by it, but somebody should know.
                 log.warning(
-                    "uplink.opening_refused",
+                    "uplink.announcement_refused",
                     uplink=self._route.settings.id,
                     topic=message.topic,
                     answer=verdict.words,

@@ -22,8 +22,8 @@ from agent.interfaces import Misconfigured, Unavailable, UplinkBase
 from agent.sample import Reason, Sample
 from agent.supervisor import Condition, State
 
-READ_LIMIT_S = 30.0
-"""How long `read` waits for a device: longer than any poll with its time limits takes."""
+READ_LIMIT_S = 25.0
+"""How long `read` waits for a device: longer than nearly any poll takes, and less than whoever asked waits for us."""
 
 
 @dataclass(slots=True, kw_only=True)

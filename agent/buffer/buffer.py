@@ -27,7 +27,7 @@ from agent.sample import Sample
 
 log = structlog.get_logger()
 
-CLOSE_LIMIT_S = 3.0
+CLOSE_LIMIT_S = 2.0
 """How long closing waits for the disk: the agent must have stopped within 5 s."""
 
 

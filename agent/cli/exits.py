@@ -22,4 +22,5 @@ EXPLAINED: Final = f"""exit codes:
   {FAILED}    tried, and it failed
   {USAGE}    the command line is wrong
   {UNAVAILABLE}   the agent is not running, or something that is needed is not there
-  {CONFIGURATION}   the configuration is wrong; the service is not restarted on it"""
+  {CONFIGURATION}   the configuration is wrong; the service is not restarted on it
+  {INTERRUPTED}  ended by Ctrl-C"""

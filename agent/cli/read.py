@@ -14,7 +14,7 @@ from agent import control, log
 from agent.cli import asking, common, exits
 from agent.cli.status import points
 from agent.document import Problems
-from agent.interfaces import Context, Misconfigured
+from agent.interfaces import Context, Unavailable
 
 NAME = "read"
 HELP = "read one device once and show every point"
@@ -41,12 +41,14 @@ def run(arguments: argparse.Namespace) -> int:
         answer = answer or _read_directly(arguments)
     except Problems as problems:
         return common.refuse(problems)
+    except control.Declined as error:
+        return asking.not_answered(error)
     asking.show(arguments, answer, f"device {answer['device']}\n{points(answer['points'])}")
     return exits.FINE
 
 
 def _read_directly(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Open the link of the device for one sample. Raises as a driver does, and `Misconfigured` for an unknown device."""
+    """Open the link of the device for one sample. Raises as a driver does, and `Declined` for an unknown device."""
     from agent import plugins, report, settings  # noqa: PLC0415  # only needed here
     from agent.clock import Clock  # noqa: PLC0415
 
@@ -55,18 +57,25 @@ def _read_directly(arguments: argparse.Namespace) -> dict[str, Any]:
     links = {device.id: link for link in root.links for device in link.devices}
     if arguments.device not in links:
         known = ", ".join(sorted(links))
-        raise Misconfigured(f"device {arguments.device}: not in {arguments.config}; expected one of {known}")
+        raise control.Declined(
+            f"device {arguments.device}: not in {arguments.config}; expected one of {known}"
+        )
     link = links[arguments.device]
     clock = Clock()
 
     async def read() -> dict[str, Any]:
-        async with (
-            asyncio.timeout(report.READ_LIMIT_S),
-            plugins.driver(link.driver).open(link, Context(clock)) as opened,
-            aclosing(opened.source(arguments.device)) as samples,
-        ):
-            opened.refresh(arguments.device)
-            sample = await anext(samples)
+        try:
+            async with (
+                asyncio.timeout(report.READ_LIMIT_S),
+                plugins.driver(link.driver).open(link, Context(clock)) as opened,
+                aclosing(opened.source(arguments.device)) as samples,
+            ):
+                opened.refresh(arguments.device)
+                sample = await anext(samples)
+        except TimeoutError:
+            raise Unavailable(
+                f"device {arguments.device}: no sample within {report.READ_LIMIT_S:.0f} s"
+            ) from None
         return {"device": arguments.device, "points": report.readings(sample, clock)}
 
     return asyncio.run(read())

@@ -15,6 +15,11 @@ from agent.interfaces import Unavailable
 NAME = "simulate"
 HELP = "serve the configured devices as emulated ones, with values that move plausibly"
 
+HINT = (
+    "Emulated devices listen where the configuration says that the real ones are. "
+    "To try it on this machine, give the link `host: 127.0.0.1` and a free `port` from 1024 up."
+)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which configuration, and which of its links."""
@@ -37,6 +42,12 @@ def run(arguments: argparse.Namespace) -> int:
     except Problems as problems:
         return common.refuse(problems)
     log.configure(root.log)
+    known = [link.id for link in root.links]
+    if unknown := [name for name in arguments.link if name not in known]:
+        return common.fail(
+            f"simulate: no link {unknown[0]} in {arguments.config}; expected one of {', '.join(known)}",
+            exits.USAGE,
+        )
     links = [link for link in root.links if not arguments.link or link.id in arguments.link]
     emulated = [(link, plugins.driver(link.driver)) for link in links]
     emulated = [(link, driver) for link, driver in emulated if hasattr(driver, "emulate")]
@@ -45,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         asyncio.run(_serve(emulated))
     except Unavailable as error:
-        return common.fail(f"simulate: {error}", exits.UNAVAILABLE)
+        return common.fail(f"simulate: {error}\n{HINT}", exits.UNAVAILABLE)
     return exits.FINE
 
 

@@ -2,13 +2,17 @@
 
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from agent import log, report
+from agent.cli import main
 from tests.emulators.ports import free_port
 
 ROOT = Path(__file__).parents[3]
@@ -134,8 +138,29 @@ def test_read_says_why_a_device_cannot_be_read(gateway):
 def test_read_of_an_unknown_device_names_those_that_there_are(gateway):
     """A typing error is answered with the choice."""
     result = run("read", "metre-1", "--config", gateway, folder=gateway.parent)
-    assert result.returncode == 78
+    assert result.returncode == 1
     assert "meter-1" in result.stderr
+
+
+def test_simulate_of_an_unknown_link_names_those_that_there_are(gateway):
+    """A typing error is answered with the choice."""
+    result = run("simulate", "--link", "lines", "--config", gateway, folder=gateway.parent)
+    assert result.returncode == 2
+    assert "no link lines" in result.stderr
+    assert "line, pretended" in result.stderr
+
+
+def test_read_of_a_device_that_takes_too_long_is_one_line(gateway, monkeypatch, capsys):
+    """A server that takes the connection and says nothing, under a time limit longer than anybody waits."""
+    monkeypatch.setattr(report, "READ_LIMIT_S", 0.5)
+    monkeypatch.setattr(log, "configure", lambda _: None)  # it is the whole process's
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        text = gateway.read_text().replace("timeout: 500ms", "timeout: 40s")
+        gateway.write_text(re.sub(r"port: \d+", f"port: {server.getsockname()[1]}", text))
+        socket_path = gateway.parent / "control"
+        code = main(["read", "meter-1", "--config", str(gateway), "--socket", str(socket_path)])
+    assert code == 69
+    assert "device meter-1: no sample within" in capsys.readouterr().err
 
 
 def test_simulate_says_when_an_address_cannot_be_had(gateway):
