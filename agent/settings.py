@@ -2,12 +2,13 @@
 
 Each section's settings stand beside the code that they set; here they are put together. `document` finds every
 mistake that can be seen in one place; here are those that can be seen only between places: two links to one address,
-a point named twice, a filter that nothing passes. A plug-in may add what it knows itself, by two optional functions
-of its module:
+a point named twice, a filter that nothing passes. A plug-in may add what it knows itself, by optional functions of
+its module:
 
 - `owner(settings) -> str | None`: what only one link, or one uplink, may hold, such as `host:port` or a serial port;
 - `problems(settings) -> Iterable[tuple[path, message]]`: what is wrong with them; the path leads from the settings to
-  the value, such as `("devices", 0, "interval")`, and the message starts with the value's name.
+  the value, such as `("devices", 0, "interval")`, and the message starts with the value's name;
+- `look(settings)`: the same, for what only this machine can tell, such as a file that is not there; asked by `check`.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def load(path: Path) -> Root:
 
 
 def read(path: Path, *, secrets: bool = False) -> Configuration:
-    """The same, with the warnings; with `secrets`, one that is nowhere to be found is a problem too."""
+    """The same, with the warnings; with `secrets`, one that is nowhere to be found is a problem too, and any other file."""
     kept = Secrets(path.parent)
     found = document.read(Root, path, kept.look_up)
     problems = [*found.problems]
@@ -107,6 +108,9 @@ def read(path: Path, *, secrets: bool = False) -> Configuration:
             problems += _unspeakable(found.settings, found.places)
             warnings += _idle(found.settings, links, found.places)
     if secrets:
+        if found.places is not None:
+            for plug in found.plugs:
+                problems += _own_problems(plug, found.places, "look")
         problems += _missing(found.secrets, kept)
         warnings += _exposed(found.secrets, kept)
     if problems or found.settings is None:
@@ -157,8 +161,9 @@ def _owners(plugs: Iterable[Plug], places: Places) -> Iterator[Problem]:
             )
 
 
-def _own_problems(plug: Plug, places: Places) -> Iterator[Problem]:
-    for path, message in plug.module.problems(plug.settings) if hasattr(plug.module, "problems") else ():
+def _own_problems(plug: Plug, places: Places, name: str = "problems") -> Iterator[Problem]:
+    check = getattr(plug.module, name, None)
+    for path, message in check(plug.settings) if check else ():
         yield Problem(places.mark(*path, within=plug.node), message)
 
 

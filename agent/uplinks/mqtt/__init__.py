@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 
 import structlog
@@ -57,6 +57,23 @@ async def connect(
         await session.farewell()
     finally:
         session.abort()
+
+
+def look(settings: UplinkSettings) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What is wrong on this machine (agent.settings): a file of certificates that is not there, or is none."""
+    if settings.tls is None or settings.tls.ca_file is None:
+        return
+    import ssl  # noqa: PLC0415  # with the first connection, or when `check` looks
+
+    try:
+        ssl.create_default_context(cafile=settings.tls.ca_file)
+    except ssl.SSLError:
+        yield (
+            ("tls", "ca_file"),
+            f"ca_file: expected certificates in PEM form; found none in {settings.tls.ca_file}",
+        )
+    except OSError as error:
+        yield ("tls", "ca_file"), f"ca_file: {settings.tls.ca_file}: {(error.strerror or str(error)).lower()}"
 
 
 def owner(settings: UplinkSettings) -> str:

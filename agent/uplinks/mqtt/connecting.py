@@ -94,7 +94,7 @@ async def _addresses(target: Target) -> list[Any]:
 
 
 async def trust_in(ca_file: Path | None) -> ssl.SSLContext:
-    """What certificates are checked against. Raises `Misconfigured` when the file is not one of certificates."""
+    """What certificates are checked against. Raises `Misconfigured` when the file holds no certificates, `Unavailable` without it."""
 
     def load() -> ssl.SSLContext:
         return ssl.create_default_context(cafile=ca_file)
@@ -104,7 +104,8 @@ async def trust_in(ca_file: Path | None) -> ssl.SSLContext:
     except ssl.SSLError as error:
         raise Misconfigured(f"tls.ca_file: {ca_file} holds no certificates in PEM form") from error
     except OSError as error:
-        raise Misconfigured(f"tls.ca_file: {ca_file}: {(error.strerror or str(error)).lower()}") from error
+        # It may lie on a file system that is mounted later.
+        raise Unavailable(f"tls.ca_file: {ca_file}: {(error.strerror or str(error)).lower()}") from error
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 

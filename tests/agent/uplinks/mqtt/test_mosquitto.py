@@ -10,10 +10,11 @@ import pytest
 
 from agent.fields import Secret
 from agent.interfaces import Answer, Message, Misconfigured, Unavailable
+from agent.uplinks import mqtt
 from agent.uplinks.mqtt.settings import TlsSettings, Version
 from tests.emulators.broker import Broker, Seen
 from tests.emulators.certificates import Authority
-from tests.emulators.mqtt_session import connect, numbered
+from tests.emulators.mqtt_session import connect, numbered, settings
 
 IN_TIME_S = 20.0
 
@@ -264,15 +265,28 @@ async def test_tls_and_no_tls_do_not_meet(tmp_path: Path, broker: Broker, author
                     pass
 
 
-@pytest.mark.parametrize("content", [None, "no certificate"])
-async def test_a_ca_file_that_is_none_is_misconfigured(tmp_path: Path, content: str | None) -> None:
-    """A missing file, and one without certificates, are for a person to put right."""
+@pytest.mark.parametrize(("content", "error"), [(None, Unavailable), ("no certificate", Misconfigured)])
+async def test_a_ca_file_that_is_none_is_said(
+    tmp_path: Path, content: str | None, error: type[Exception]
+) -> None:
+    """One without certificates is for a person to put right; one that is missing may be mounted later. `check` sees both."""
     file = tmp_path / "ca.pem"
     if content is not None:
         file.write_text(content, encoding="ascii")
-    with pytest.raises(Misconfigured, match=r"tls\.ca_file: .*ca\.pem"):
+    configured = settings(1, tls=TlsSettings(ca_file=file))
+    with pytest.raises(error, match=r"tls\.ca_file: .*ca\.pem"):
         async with connect(1, tls=TlsSettings(ca_file=file)):
             pass
+    ((path, message),) = mqtt.look(configured)
+    assert path == ("tls", "ca_file")
+    assert str(file) in message
+
+
+async def test_a_ca_file_that_is_one_passes(authority: Authority) -> None:
+    """And so does none at all: the system's own authorities serve."""
+    assert list(mqtt.look(settings(1, tls=TlsSettings(ca_file=authority.file)))) == []
+    assert list(mqtt.look(settings(1, tls=TlsSettings()))) == []
+    assert list(mqtt.look(settings(1))) == []
 
 
 async def test_a_name_that_does_not_exist_is_told_in_one_line() -> None:
