@@ -14,23 +14,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from msgspec.structs import replace
 
 from agent import __version__, control, plugins
+from agent.aside import aside
 from agent.buffer import Buffer, open_buffer
 from agent.clock import Clock
 from agent.collector import PULSE_S, Collector
 from agent.delivery import FAREWELL_S
 from agent.forwarder import Forwarder, Route
 from agent.gatherer import Gatherer
+from agent.gathering import Gathering
 from agent.health import Health
 from agent.interfaces import Gateway, Misconfigured, Unavailable, UplinkBase
+from agent.log import configure as configure_log
 from agent.report import Report
 from agent.sample import Point, Shape
 from agent.service import Notify, Progress, feed
@@ -55,6 +58,19 @@ STATUS_EVERY_S = 30.0
 """How often `systemctl status` gets a new sentence."""
 
 
+FIXED = ("gateway", "buffer", "uplinks")
+"""Sections that are taken in only by a start: the store is open with them."""
+
+
+class Reread(NamedTuple):
+    """How the configuration is read again."""
+
+    asked: asyncio.Event
+    """Set when that is wanted: by SIGHUP."""
+    load: Callable[[], Root]
+    """Raises `Misconfigured` with everything that is wrong with it. May take its time: it is called in a thread."""
+
+
 class Agent:
     """Everything that runs, put together from the settings."""
 
@@ -65,19 +81,24 @@ class Agent:
         health = Health()
         interval_s = root.buffer.commit_interval.total_seconds()
         self._collector = Collector(buffer, interval_s, lambda: self._progress.made("commit"))
-        self._gatherers = {
-            link.id: Gatherer(
+        self._root = root
+        self._gathering = Gathering(
+            root.links,
+            lambda link: Gatherer(
                 link,
                 plugins.driver(link.driver),
                 clock=clock,
                 health=health,
                 put=self._collector.put,
                 progress=self._progress,
-            )
-            for link in root.links
-        }
+            ),
+        )
+        points = _points(root)
         self._forwarders = {
-            route.settings.id: Forwarder(route, buffer.lanes(route.settings.id)) for route in _routes(root)
+            route.settings.id: Forwarder(
+                route, buffer.lanes(route.settings.id), _wanted(route.settings, points)
+            )
+            for route in _routes(root)
         }
         self._health = health
         self.report = Report(
@@ -85,26 +106,28 @@ class Agent:
             clock=clock,
             health=health,
             buffer=buffer,
-            gatherers=tuple(self._gatherers.values()),
+            gatherers=self._gathering.gatherers,
             uplinks=root.uplinks,
         )
 
-    async def run(self) -> None:
-        """Gather and deliver until cancelled."""
+    async def run(self, reread: Reread) -> None:
+        """Gather and deliver until cancelled, and take in changes of the configuration as they are asked for."""
         self._progress.expect("commit", COMMIT_ALLOWANCE + timedelta(seconds=PULSE_S))
         async with asyncio.TaskGroup() as delivering:
             watching = delivering.create_task(feed(self._notify, self._progress), name="watchdog")
             telling = delivering.create_task(self._tell(), name="status")
+            changing = delivering.create_task(self._take_changes(reread), name="configuration")
             collecting = delivering.create_task(self._collector.run(), name="collector")
             forwarding = [
                 delivering.create_task(self._forward(name, forwarder), name=f"uplink {name}")
                 for name, forwarder in self._forwarders.items()
             ]
             try:
-                await self._gather()
+                await self._gathering.run(self._ready)
             finally:
                 self._notify.stopping("writing down what was read")
-                telling.cancel()
+                for task in (telling, changing):
+                    task.cancel()
                 self._collector.close()
                 await asyncio.wait([collecting], timeout=LAST_COMMIT_S)
                 collecting.cancel()
@@ -117,18 +140,45 @@ class Agent:
                 for task in (*forwarding, watching):
                     task.cancel()
 
-    async def _gather(self) -> None:
-        async with asyncio.TaskGroup() as gathering:
-            for name, gatherer in self._gatherers.items():
-                gathering.create_task(gatherer.run(), name=f"link {name}")
-            await asyncio.sleep(0)  # one turn of the loop: every source has begun
+    def _ready(self) -> None:
+        self._notify.ready(self.report.sentence())
+        log.info(
+            "agent.ready",
+            version=__version__,
+            links=len(self._gathering.gatherers),
+            uplinks=len(self._forwarders),
+        )
+
+    async def _take_changes(self, reread: Reread) -> None:
+        """Take in what changed in the configuration, each time that it is asked for; keep the old one if it is wrong."""
+        while True:
+            await reread.asked.wait()
+            reread.asked.clear()
+            self._notify.reloading("taking in a new configuration")
+            try:
+                root = await aside(reread.load, "configuration")
+            except Misconfigured as error:
+                log.error("agent.reload_refused", error=str(error))  # noqa: TRY400  # a person's mistake, no bug
+            else:
+                await self._change(root)
             self._notify.ready(self.report.sentence())
-            log.info(
-                "agent.ready", version=__version__, links=len(self._gatherers), uplinks=len(self._forwarders)
+
+    async def _change(self, root: Root) -> None:
+        old = self._root
+        if fixed := [name for name in FIXED if getattr(root, name) != getattr(old, name)]:
+            log.warning(
+                "agent.restart_needed", changed=", ".join(fixed), error="these are taken in at the next start"
             )
-            await (
-                asyncio.Event().wait()
-            )  # until cancelled: links that a person must mend do not end the agent
+        configure_log(root.log)
+        # What is fixed stays as it was, the gateway's place above all: every device's is within it.
+        self._root = root = _placed(replace(old, links=root.links, log=root.log))
+        changed = await self._gathering.change(root.links)
+        self.report.gatherers = self._gathering.gatherers
+        points = _points(root)
+        self._health.keep([link.id for link in root.links], points)
+        for uplink in root.uplinks:
+            self._forwarders[uplink.id].describe(_wanted(uplink, points))
+        log.info("agent.reloaded", links=", ".join(changed) or "none changed")
 
     async def _forward(self, name: str, forwarder: Forwarder) -> None:
         await Kept("uplink", name, self._health.uplinks[name], self._clock).go(forwarder.session)
@@ -140,7 +190,7 @@ class Agent:
             self._notify.status(self.report.sentence())
 
 
-async def serve(root: Root, socket: Path, notify: Notify) -> None:
+async def serve(root: Root, socket: Path, notify: Notify, reread: Reread) -> None:
     """Run the agent until cancelled. `socket` is where `status`, `read` and `ledger` ask."""
     clock = Clock()
     root = _placed(root)
@@ -149,7 +199,7 @@ async def serve(root: Root, socket: Path, notify: Notify) -> None:
         agent = Agent(root, buffer, clock, notify)
         answers.report = agent.report
         try:
-            await agent.run()
+            await agent.run(reread)
         finally:
             answers.report = None
             await _sum_up(buffer)
@@ -234,21 +284,24 @@ async def _sum_up(buffer: Buffer) -> None:
 
 def _routes(root: Root) -> list[Route]:
     gateway = Gateway(id=root.gateway.id, place=root.gateway.place, version=__version__)
-    points: dict[str, tuple[Point, ...]] = {
-        device.id: plugins.driver(link.driver).points(device)
-        for link in root.links
-        for device in link.devices
-    }
     return [
         Route(
             settings=uplink,
             uplink=plugins.uplink(uplink.kind),
             format=plugins.format_(uplink.format.kind),
             gateway=gateway,
-            points=_wanted(uplink, points),
         )
         for uplink in root.uplinks
     ]
+
+
+def _points(root: Root) -> dict[str, tuple[Point, ...]]:
+    """The points of every device, by its id."""
+    return {
+        device.id: plugins.driver(link.driver).points(device)
+        for link in root.links
+        for device in link.devices
+    }
 
 
 def _wanted(uplink: UplinkBase, points: Mapping[str, tuple[Point, ...]]) -> dict[str, tuple[Point, ...]]:

@@ -30,34 +30,44 @@ class Route:
     uplink: Uplink
     format: Format
     gateway: Gateway
-    points: Mapping[str, Sequence[Point]]
-    """The points that this uplink takes, by device id."""
 
 
 class Forwarder:
     """Sends the lanes of one uplink, session after session."""
 
-    def __init__(self, route: Route, lanes: Lanes) -> None:
+    def __init__(self, route: Route, lanes: Lanes, points: Mapping[str, Sequence[Point]]) -> None:
+        """`points` are those that this uplink takes, by device id."""
         self._route = route
         self._lanes = lanes
-        self._closing = asyncio.Event()
+        self._points = points
+        self._closing = False
+        self._ending = asyncio.Event()
         self._refusals = Refusals()
         self.in_session = False
         """Whether upstream is there: if not, there is nobody to say farewell to."""
 
     def close(self) -> None:
         """Take nothing more from the lanes; a running session says farewell and ends within twice `FAREWELL_S`."""
-        self._closing.set()
+        self._closing = True
+        self._ending.set()
+
+    def describe(self, points: Mapping[str, Sequence[Point]]) -> None:
+        """Have these points from now on: if they are others, upstream is told in a new session."""
+        if points != self._points:
+            self._points = points
+            self._ending.set()
 
     async def session(self, works: Callable[[], None]) -> None:
-        """One session with upstream, until it is lost (raises `Unavailable`) or `close` was called.
+        """One session with upstream after the other, until one is lost (raises `Unavailable`) or `close` was called.
 
         `works` is called when upstream has taken the opening messages.
         """
         try:
-            await self._session(works)
+            while not self._closing:
+                self._ending.clear()
+                await self._session(works)
         except Exception as error:
-            if not self._closing.is_set():
+            if not self._closing:
                 raise
             # What was on the way is sent again after the next start; that is no news to anybody now.
             log.debug("uplink.broken_off", uplink=self._route.settings.id, error=repr(error))
@@ -77,14 +87,15 @@ class Forwarder:
         async with route.uplink.connect(
             route.settings, route.gateway, conversation.will(), received
         ) as connection:
-            await self._say(connection, conversation.opened(route.points))
+            await self._say(connection, conversation.opened(self._points))
             works()
             self.in_session = True
             self._lanes.begin()
             delivery = Delivery(self._lanes, connection, conversation, self._refusals, route.settings.id)
-            await delivery.run(self._closing)
-            async with asyncio.timeout(FAREWELL_S):
-                await self._say(connection, conversation.closing())
+            await delivery.run(self._ending)
+            if self._closing:  # else the next session follows at once, and upstream need not hear of it
+                async with asyncio.timeout(FAREWELL_S):
+                    await self._say(connection, conversation.closing())
 
     async def _say(self, connection: Connection, messages: Sequence[Message]) -> None:
         """Send messages that carry no readings, in their order, as many at once as the window allows."""

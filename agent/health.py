@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from agent.sample import Sample
@@ -31,6 +32,12 @@ class Health:
         self.latest[device] = sample
         if self._awaited and (awaited := self._awaited.pop(device, None)) and not awaited.done():
             awaited.set_result(sample)
+
+    def keep(self, links: Collection[str], devices: Collection[str]) -> None:
+        """Forget every other link and device: they are no longer in the configuration."""
+        for of, kept in ((self.links, links), (self.devices, devices), (self.latest, devices)):
+            for name in [name for name in of if name not in kept]:
+                del of[name]
 
     async def next_sample(self, device: str) -> Sample:
         """Wait for the next sample of this device, however long it takes: the caller sets the limit."""

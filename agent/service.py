@@ -65,6 +65,12 @@ class Notify:
         """One sentence for `systemctl status`."""
         self._send(STATUS=status)
 
+    def reloading(self, status: str) -> None:
+        """A new configuration is being taken in; `ready` ends it."""
+        self._send(
+            RELOADING=1, MONOTONIC_USEC=time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000, STATUS=status
+        )
+
     def stopping(self, status: str) -> None:
         """Was told to stop, and is about to."""
         self._send(STOPPING=1, STATUS=status)

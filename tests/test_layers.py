@@ -38,6 +38,7 @@ LAYERS = (
         "agent.delivery",
         "agent.forwarder",
         "agent.gatherer",
+        "agent.gathering",
         "agent.health",
         "agent.report",
         "agent.settings",

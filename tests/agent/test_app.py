@@ -28,10 +28,15 @@ def settings(folder):
     )
 
 
+def never():
+    """Nobody asks for the configuration to be read again."""
+    return app.Reread(asyncio.Event(), lambda: None)
+
+
 @asynccontextmanager
 async def serving(folder):
     """An agent that answers on folder/control; cancelled at the end."""
-    task = asyncio.create_task(app.serve(settings(folder), folder / "control", Notify()))
+    task = asyncio.create_task(app.serve(settings(folder), folder / "control", Notify(), never()))
     try:
         async with asyncio.timeout(LIMIT_S):
             while not task.done():
@@ -75,7 +80,7 @@ async def test_a_second_agent_is_refused_before_it_touches_the_store(tmp_path):
     """It says that another one runs, and nothing about a disk that fails."""
     async with serving(tmp_path):
         with capture_logs() as logs, pytest.raises(Unavailable, match="another agent"):
-            await app.serve(settings(tmp_path), tmp_path / "control", Notify())
+            await app.serve(settings(tmp_path), tmp_path / "control", Notify(), never())
         assert [entry["event"] for entry in logs if entry["event"].startswith(("buffer", "agent"))] == []
 
 

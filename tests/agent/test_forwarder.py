@@ -112,8 +112,8 @@ async def forwarding(tmp_path, upstream, before=0):
             stored += rows
 
         await store(before)
-        route = Route(settings=UPLINK, uplink=upstream, format=upstream, gateway=GATEWAY, points={})
-        forwarder = Forwarder(route, buffer.lanes("city"))
+        route = Route(settings=UPLINK, uplink=upstream, format=upstream, gateway=GATEWAY)
+        forwarder = Forwarder(route, buffer.lanes("city"), {})
         works = asyncio.Event()
         task = asyncio.create_task(forwarder.session(works.set))
         try:

@@ -49,6 +49,16 @@ def test_each_message_as_the_protocol_wants_it(manager, notify):
     assert message(manager) == {"READY": "1", "STATUS": "12 devices"}
     notify.status("broker connected")
     assert message(manager) == {"STATUS": "broker connected"}
+    before_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    notify.reloading("new configuration")
+    reloading = message(manager)
+    assert reloading.pop("STATUS") == "new configuration"
+    assert (
+        before_us
+        <= int(reloading.pop("MONOTONIC_USEC"))
+        <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+    )
+    assert reloading == {"RELOADING": "1"}
     notify.stopping("told to stop")
     assert message(manager) == {"STOPPING": "1", "STATUS": "told to stop"}
     notify.failed("bad configuration", 22)

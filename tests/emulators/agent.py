@@ -78,6 +78,10 @@ class AgentProcess:
         async with asyncio.timeout(LIMIT_S):
             return await self.process.wait()
 
+    def reload(self) -> None:
+        """SIGHUP: have it read the configuration again."""
+        self.process.send_signal(signal.SIGHUP)
+
     def events(self, name: str | None = None) -> list[dict[str, Any]]:
         """What it logged so far, over all of its lives; of one event, or of all."""
         entries = []

@@ -176,3 +176,73 @@ async def test_a_store_file_of_garbage_does_not_stop_the_start(tmp_path, content
             if content:
                 (said,) = agent.events("buffer.set_aside")
                 assert said["path"] != str(file)
+
+
+async def test_a_reload_is_a_difference(tmp_path):
+    """A link is added, one changed, one removed: the untouched one stays open and misses nothing, and so does the store."""
+    async with server() as devices, modbus.Server() as other, Broker(tmp_path / "broker") as broker:
+        configured = settings(devices.port, broker.port)
+        (line,) = configured["links"]
+        late = {**line, "id": "late", "port": other.port, "devices": [{**line["devices"][0], "id": "new-1"}]}
+        pretended = {
+            "id": "pretended",
+            "driver": "simulated",
+            "devices": [{"id": "room", "model": "room", "interval": "200ms"}],
+        }
+        first = {**configured, "links": [line, pretended]}
+        async with consumers(broker) as (everything, _), AgentProcess(tmp_path, first) as agent:
+            await agent.until(lambda: everything.of("room") and everything.count > 50)
+            agent.configure({**first, "links": [line, late]})
+            agent.reload()
+            (said,) = await agent.until_logged("agent.reloaded")
+            assert said["links"] == "pretended, late"
+            await agent.until(lambda: everything.of("new-1"))
+            rooms = len(everything.of("room"))
+            async with broker.subscriber("points/all/new-1") as seen, asyncio.timeout(30):
+                await seen.get()  # consumers are told what the new points are
+            status = await agent.ask("status")
+            assert [link["id"] for link in status["links"]] == ["line", "late"]
+            assert status["links"][0]["counts"]["missed_slots"] == 0
+            assert (devices.connections, other.connections) == (1, 1)
+
+            faster = {**late, "devices": [{**late["devices"][0], "interval": "100ms"}]}
+            agent.configure({**first, "links": [line, faster]})
+            agent.reload()
+            assert (await agent.until_logged("agent.reloaded", 2))[-1]["links"] == "late"
+            before = other.requests[1]
+            await agent.until(lambda: other.requests[1] > before + 5)
+            assert (devices.connections, other.connections) == (1, 2)
+            assert len(everything.of("room")) == rooms
+
+            assert await agent.stop() == 0
+            stored = agent.events("agent.stopped")[-1]["stored"]
+            await until(lambda: everything.count >= stored)
+    assert len(everything.readings) == 1
+    assert missing(everything) == {}
+    assert agent.events("ledger.unbalanced") == []
+    assert [event["event"] for event in agent.events() if event["event"].startswith("link.")] == []
+
+
+async def test_a_reload_refuses_what_is_wrong_and_says_what_needs_a_restart(tmp_path):
+    """A wrong configuration changes nothing; what only a start can take in is named, and the rest is taken in."""
+    async with server() as devices, Broker(tmp_path / "broker") as broker:
+        configured = settings(devices.port, broker.port)
+        async with consumers(broker) as (everything, _), AgentProcess(tmp_path, configured) as agent:
+            await agent.until(lambda: everything.count > 50)
+            agent.configure({**configured, "links": [{**configured["links"][0], "driver": "modbis"}]})
+            agent.reload()
+            (refused,) = await agent.until_logged("agent.reload_refused")
+            assert "did you mean modbus" in refused["error"]
+            before = everything.count
+            await agent.until(lambda: everything.count > before + 50)
+
+            agent.configure(
+                {**configured, "gateway": {"id": "gw-2"}, "uplinks": configured["uplinks"][:1], "links": []}
+            )
+            agent.reload()
+            (needed,) = await agent.until_logged("agent.restart_needed")
+            assert needed["changed"] == "gateway, uplinks"
+            assert (await agent.until_logged("agent.reloaded"))[-1]["links"] == "line"
+            status = await agent.ask("status")
+            assert (status["gateway"], status["links"], len(status["uplinks"])) == ("gw-1", [], 2)
+            assert await agent.stop() == 0
