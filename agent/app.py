@@ -2,6 +2,7 @@
 
     control socket          answers `status`, `read` and `ledger`; keeps a second agent away from what follows
       buffer                opened before all that works, closed after it: what was accepted is safe whatever happens
+      memory                what was learnt about the hardware
         forwarders          a task for each uplink
         collector           between the two halves
           gatherers         a task for each link: stopped first
@@ -34,6 +35,7 @@ from agent.gathering import Gathering
 from agent.health import Health
 from agent.interfaces import Gateway, Misconfigured, Unavailable, UplinkBase
 from agent.log import configure as configure_log
+from agent.memory import MemoryFile, open_memory
 from agent.report import Report
 from agent.sample import Point, Shape
 from agent.service import Notify, Progress, feed
@@ -74,7 +76,7 @@ class Reread(NamedTuple):
 class Agent:
     """Everything that runs, put together from the settings."""
 
-    def __init__(self, root: Root, buffer: Buffer, clock: Clock, notify: Notify) -> None:
+    def __init__(self, root: Root, buffer: Buffer, clock: Clock, memory: MemoryFile, notify: Notify) -> None:
         self._notify = notify
         self._progress = Progress()
         self._clock = clock
@@ -88,6 +90,7 @@ class Agent:
                 link,
                 plugins.driver(link.driver),
                 clock=clock,
+                memory=memory.part(f"link {link.id}"),
                 health=health,
                 put=self._collector.put,
                 progress=self._progress,
@@ -195,8 +198,12 @@ async def serve(root: Root, socket: Path, notify: Notify, reread: Reread) -> Non
     clock = Clock()
     root = _placed(root)
     answers = _Answers()
-    async with _answering(socket, answers), open_buffer(root.buffer, clock, root.uplinks) as buffer:
-        agent = Agent(root, buffer, clock, notify)
+    async with (
+        _answering(socket, answers),
+        open_buffer(root.buffer, clock, root.uplinks) as buffer,
+        open_memory(root.buffer.folder / "learnt.json") as memory,
+    ):
+        agent = Agent(root, buffer, clock, memory, notify)
         answers.report = agent.report
         try:
             await agent.run(reread)

@@ -19,7 +19,7 @@ from typing import Any
 
 from agent.clock import Clock
 from agent.health import Health
-from agent.interfaces import Context, Driver, Link, LinkBase, Misconfigured, Unavailable
+from agent.interfaces import Context, Driver, Link, LinkBase, Memory, Misconfigured, Unavailable
 from agent.sample import Reason, Sample, Shape, nothing_learnt
 from agent.service import Progress
 from agent.supervisor import Kept, State, first
@@ -37,6 +37,7 @@ class Gatherer:
         driver: Driver,
         *,
         clock: Clock,
+        memory: Memory,
         health: Health,
         put: Callable[[Sample], Awaitable[None]],
         progress: Progress,
@@ -45,6 +46,7 @@ class Gatherer:
         self.settings = settings
         self._driver = driver
         self._clock = clock
+        self._memory = memory
         self._health = health
         self._put = put
         self._progress = progress
@@ -91,7 +93,7 @@ class Gatherer:
             async with contextlib.AsyncExitStack() as stack:
                 with self._at_work():
                     link = await stack.enter_async_context(
-                        self._driver.open(self.settings, Context(self._clock))
+                        self._driver.open(self.settings, Context(self._clock, self._memory))
                     )
                 self._link = link
                 works()

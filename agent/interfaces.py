@@ -78,11 +78,25 @@ class LinkBase(Settings, frozen=True):
 # --- drivers: samples in ---------------------------------------------------------------------------------------
 
 
+class Memory(Protocol):
+    """What one link has learnt about its devices, and knows again after a restart: small, and seldom changed."""
+
+    def recall(self, key: str) -> Any:
+        """What was learnt under this key, as JSON's types; `None` if nothing was."""
+
+    def learn(self, key: str, value: Any, *, urgent: bool = True) -> None:
+        """Keep a value that JSON has a form for; `None` forgets the key. Never waits, never raises.
+
+        Urgent: on the disk about a second later. Else within a quarter of an hour, and when the agent stops.
+        """
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """What a driver is given beside its settings."""
 
     clock: Clock
+    memory: Memory
 
 
 class Link(Protocol):

@@ -51,6 +51,7 @@ def _read_directly(arguments: argparse.Namespace) -> dict[str, Any]:
     """Open the link of the device for one sample. Raises as a driver does, and `Declined` for an unknown device."""
     from agent import plugins, report, settings  # noqa: PLC0415  # only needed here
     from agent.clock import Clock  # noqa: PLC0415
+    from agent.memory import MemoryFile  # noqa: PLC0415
 
     log.configure(log.LogSettings(level=log.Level.WARNING, form=log.Form.CONSOLE))
     root = settings.load(arguments.config)
@@ -67,7 +68,7 @@ def _read_directly(arguments: argparse.Namespace) -> dict[str, Any]:
         try:
             async with (
                 asyncio.timeout(report.READ_LIMIT_S),
-                plugins.driver(link.driver).open(link, Context(clock)) as opened,
+                plugins.driver(link.driver).open(link, Context(clock, MemoryFile().part(link.id))) as opened,
                 aclosing(opened.source(arguments.device)) as samples,
             ):
                 opened.refresh(arguments.device)

@@ -7,6 +7,7 @@ import pytest
 from agent.aside import aside
 from agent.clock import Clock
 from agent.interfaces import Context, Unavailable
+from agent.memory import MemoryFile
 from drivers.modbus import DeviceSettings, LinkSettings
 from drivers.modbus import open as open_link
 from drivers.modbus.profile import PointSettings
@@ -55,5 +56,5 @@ async def test_a_modbus_link_gives_up_a_name_that_is_not_found_in_time(monkeypat
     )
     async with asyncio.timeout(20):
         with pytest.raises(Unavailable, match=r"line.*gateway\.example"):
-            async with open_link(settings, Context(Clock())):
+            async with open_link(settings, Context(Clock(), MemoryFile().part("test"))):
                 pass

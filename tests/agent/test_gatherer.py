@@ -88,7 +88,13 @@ def gather(driver, for_s, ids=("a", "b"), then=None):
         progress = Progress(asyncio.get_running_loop().time)
         settings = LinkBase(id="line", driver="planned", devices=tuple(Device(id=name) for name in ids))
         gatherer = Gatherer(
-            settings, driver, clock=VirtualClock(), health=health, put=take, progress=progress
+            settings,
+            driver,
+            clock=VirtualClock(),
+            memory=MemoryFile().part("test"),
+            health=health,
+            put=take,
+            progress=progress,
         )
         task = asyncio.create_task(gatherer.run())
         await asyncio.sleep(for_s)

@@ -23,6 +23,7 @@ import structlog
 
 from agent.clock import Clock
 from agent.interfaces import Context
+from agent.memory import MemoryFile
 from drivers.modbus.device import device
 from drivers.modbus.framing import Mbap
 from drivers.modbus.line import Line
@@ -114,7 +115,9 @@ async def links(port: int, count: int, units: int, interval: timedelta) -> tuple
         await stack.enter_async_context(group)
         for number in range(count):
             link = settings(number, port, units, interval)
-            here = await stack.enter_async_context(open_link(link, Context(Clock())))
+            here = await stack.enter_async_context(
+                open_link(link, Context(Clock(), MemoryFile().part("test")))
+            )
             tasks += [group.create_task(take(here, each.id)) for each in link.devices]
         await asyncio.sleep(1.0)  # the first polls come all at once
         polls, begun, began = 0, time.process_time(), time.monotonic()

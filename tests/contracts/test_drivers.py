@@ -23,6 +23,7 @@ from agent import plugins, settings
 from agent.clock import Clock
 from agent.fields import ID_PATTERN
 from agent.interfaces import Context, DeviceBase, Driver, Link, LinkBase, Unavailable
+from agent.memory import MemoryFile
 from agent.sample import Point, Quality, Reason, Sample, ValueType
 
 FOLDER = Path(__file__).parent / "drivers"
@@ -73,7 +74,9 @@ async def opened(case: Case) -> AsyncIterator[Link]:
         if hasattr(case.driver, "emulate"):
             await stack.enter_async_context(case.driver.emulate(case.link, clock))
         async with asyncio.timeout(LIMIT_S):
-            link = await stack.enter_async_context(case.driver.open(case.link, Context(clock)))
+            link = await stack.enter_async_context(
+                case.driver.open(case.link, Context(clock, MemoryFile().part("test")))
+            )
         yield link
 
 
@@ -227,7 +230,10 @@ async def test_nobody_there(case):
     if not hasattr(case.driver, "emulate"):
         return  # there is always somebody there
     try:
-        async with asyncio.timeout(LIMIT_S), case.driver.open(case.link, Context(Clock())) as link:
+        async with (
+            asyncio.timeout(LIMIT_S),
+            case.driver.open(case.link, Context(Clock(), MemoryFile().part("test"))) as link,
+        ):
             [sample] = await some(link, case.link.devices[0].id, 1)
     except Unavailable:
         return

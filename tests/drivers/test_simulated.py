@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from agent.fields import Place
 from agent.interfaces import Context
+from agent.memory import MemoryFile
 from agent.sample import Class, Reason, Sample
 from drivers import simulated
 from drivers.simulated import DeviceSettings, LinkSettings, Model, presence, values
@@ -48,7 +49,7 @@ def link(**device) -> LinkSettings:
 async def first(settings_: LinkSettings, count: int) -> list[Sample]:
     samples = []
     async with (
-        simulated.open(settings_, Context(Clock())) as opened,
+        simulated.open(settings_, Context(Clock(), MemoryFile().part("test"))) as opened,
         aclosing(opened.source(settings_.devices[0].id)) as source,
     ):
         async for sample in source:
@@ -144,7 +145,7 @@ def test_a_slow_consumer_misses_slots_and_they_are_counted():
         times_s = []
         settings_ = link(model=Model.METER, interval=timedelta(seconds=10))
         async with (
-            simulated.open(settings_, Context(Clock())) as opened,
+            simulated.open(settings_, Context(Clock(), MemoryFile().part("test"))) as opened,
             aclosing(opened.source("d")) as source,
         ):
             async for sample in source:
@@ -165,7 +166,7 @@ def test_refresh_comes_between():
     async def refreshed() -> list[int]:
         times_s: list[int] = []
         settings_ = link(model=Model.METER, interval=timedelta(seconds=10))
-        async with simulated.open(settings_, Context(Clock())) as opened:
+        async with simulated.open(settings_, Context(Clock(), MemoryFile().part("test"))) as opened:
             asyncio.get_running_loop().call_later(13, opened.refresh, "d")
             async with aclosing(opened.source("d")) as source:
                 async for sample in source:

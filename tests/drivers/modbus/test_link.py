@@ -15,6 +15,7 @@ import structlog
 
 from agent.clock import Clock
 from agent.interfaces import Context, Unavailable
+from agent.memory import MemoryFile
 from agent.sample import Reason, Sample
 from drivers.modbus import open as open_link
 from drivers.modbus.device import Device
@@ -59,7 +60,9 @@ def link(port: int, *devices: DeviceSettings, **arguments: Any) -> LinkSettings:
 
 @asynccontextmanager
 async def opened(server: Server, *devices: DeviceSettings, **arguments: Any) -> AsyncIterator[ModbusLink]:
-    async with open_link(link(server.port, *devices, **arguments), Context(Clock())) as here:
+    async with open_link(
+        link(server.port, *devices, **arguments), Context(Clock(), MemoryFile().part("test"))
+    ) as here:
         assert isinstance(here, ModbusLink)
         yield here
 
@@ -436,7 +439,10 @@ async def test_nobody_accepts():
             filling.setblocking(False)  # noqa: FBT003
             filling.connect_ex(("127.0.0.1", port))
         with pytest.raises(Unavailable, match="no connection in time"):
-            async with open_link(link(port, device(1), timeout=timedelta(seconds=0.2)), Context(Clock())):
+            async with open_link(
+                link(port, device(1), timeout=timedelta(seconds=0.2)),
+                Context(Clock(), MemoryFile().part("test")),
+            ):
                 pass
 
 
@@ -447,7 +453,7 @@ async def test_unknown_host():
         id="plant", driver="modbus", host="no-such-host.invalid", port=502, devices=settings.devices
     )
     with pytest.raises(Unavailable, match=r"^link plant: no-such-host\.invalid:502: "):
-        async with open_link(settings, Context(Clock())):
+        async with open_link(settings, Context(Clock(), MemoryFile().part("test"))):
             pass
 
 
