@@ -12,6 +12,7 @@ import pytest
 from agent.gatherer import REPEAT_NS, Gatherer
 from agent.health import Health
 from agent.interfaces import DeviceBase, LinkBase, Misconfigured, Unavailable
+from agent.memory import MemoryFile
 from agent.sample import Point, Reason, Sample, Shape
 from agent.service import Progress
 from agent.supervisor import State
