@@ -133,6 +133,17 @@ class WritableLink(Link, Protocol):
         """Carry out one command, read it back, and say what became of it. Raises `Unavailable` as `source` does."""
 
 
+class GuestLink(Link, Protocol):
+    """A link on which somebody may look around while it is polled."""
+
+    async def ask(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Ask one question that belongs to no point, paced so that the devices of the link keep their readings.
+
+        Question and answer are the protocol's own, in JSON's types. Raises `ValueError` for what is no question, and
+        `Unavailable` as `source` does.
+        """
+
+
 class Driver(Protocol):
     """A module in `drivers`, or one named by an entry point of the group `diaccess_agent.drivers`.
 

@@ -13,14 +13,17 @@ is not taken before the next is there, the older is thrown away and counted as a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from datetime import timedelta
+from typing import Any, TypeVar
 
 from agent.interfaces import Context, Unavailable
 from agent.sample import Sample
+from drivers.modbus import guest
 from drivers.modbus.device import Device, device, ns
+from drivers.modbus.errands import Errand, Errands
 from drivers.modbus.framing import Framing, Mbap
 from drivers.modbus.line import Line
 from drivers.modbus.outlet import Outlet
@@ -28,6 +31,8 @@ from drivers.modbus.polling import Polling
 from drivers.modbus.schedule import Schedule
 from drivers.modbus.settings import LinkSettings
 from drivers.modbus.transaction import Conversation
+
+T = TypeVar("T")
 
 
 @asynccontextmanager
@@ -67,17 +72,18 @@ class ModbusLink:
     def __init__(self, settings: LinkSettings, context: Context) -> None:
         self._id = settings.id
         self._now_ns = context.clock.monotonic_ns
-        framing: Framing = Mbap()
-        self._seats = {each.id: _Seat(device(framing, each, settings)) for each in settings.devices}
-        slowest_ns = max(seat.device.limit_ns for seat in self._seats.values())
+        self._framing: Framing = Mbap()
+        self._seats = {each.id: _Seat(device(self._framing, each, settings)) for each in settings.devices}
+        self._limit_ns = ns(settings.timeout)
+        slowest_ns = max((seat.device.limit_ns for seat in self._seats.values()), default=self._limit_ns)
+        self._quiet_ns = slowest_ns if settings.quiet is None else ns(settings.quiet)
         self._conversation = Conversation(
-            framing,
-            quiet_ns=slowest_ns if settings.quiet is None else ns(settings.quiet),
-            pause_ns=ns(settings.request_delay),
+            self._framing, quiet_ns=self._quiet_ns, pause_ns=ns(settings.request_delay)
         )
         self._line = Line(settings, self._conversation, self._now_ns, self._stir)
         self._schedule = Schedule()
         self._polling = Polling(settings.id, self._line, self._conversation, self._schedule)
+        self._errands = Errands()
         self._stirred: asyncio.Future[int] | None = None
         self._lost = ""
 
@@ -135,6 +141,39 @@ class ModbusLink:
         self._schedule.refresh(device, self._now_ns())
         self._stir()
 
+    # --- beside the schedule -----------------------------------------------------------------------------------
+
+    async def errand(
+        self, work: Callable[[Line], Awaitable[T]], *, paced: bool, longest: timedelta = timedelta(seconds=1)
+    ) -> T:
+        """Have the link's task carry this out between two turns, and wait for what comes of it; raises what it raises.
+
+        One that is not paced goes next, a paced one (of a guest) in time that nobody else wants and in the guests' share;
+        `longest` says how long it may take. Raises `Unavailable` when the link is lost.
+        """
+        if self._lost:
+            raise Unavailable(self._lost)
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._errands.add(Errand(work, paced, ns(longest), done))
+        self._stir()
+        return await done
+
+    async def inquire(self, request: guest.Request) -> guest.Response:
+        """Ask for registers that need not be any point's, as a guest of the line."""
+        limit_ns = self._limit_ns if request.timeout_ms is None else request.timeout_ms * 1_000_000
+
+        async def work(line: Line) -> guest.Response:
+            return await guest.ask(request, line, self._conversation, self._framing, limit_ns)
+
+        quiet_ns = 0 if self._conversation.echoes else self._quiet_ns
+        return await self.errand(
+            work, paced=True, longest=timedelta(microseconds=(limit_ns + quiet_ns) / 1000)
+        )
+
+    async def ask(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """See `agent.interfaces.GuestLink`; the fields of `guest.Request` and `guest.Response`."""
+        return (await self.inquire(guest.Request.of(request))).as_json()
+
     # --- the task ----------------------------------------------------------------------------------------------
 
     async def connect(self) -> None:
@@ -153,19 +192,24 @@ class ModbusLink:
             while True:
                 if self._conversation.heard:
                     self._polling.hear([seat.device for seat in self._seats.values()])
-                name = self._schedule.next(now_ns)
-                if name is None:
-                    now_ns = await self._rest()
-                else:
+                if errand := self._errands.next(now_ns):
+                    await self._errands.carry_out(errand, self._line, self._conversation.wait_ns)
+                elif name := self._schedule.next(now_ns):
                     await self._turn(self._seats[name])
-                    now_ns = self._now_ns()
+                elif errand := self._errands.meanwhile(now_ns, self._schedule.wake_ns()):
+                    await self._errands.carry_out(errand, self._line, self._conversation.wait_ns)
+                else:
+                    now_ns = await self._rest()
+                    continue
+                now_ns = self._now_ns()
         except Unavailable as lost:
             self._fail(str(lost))
 
     async def _rest(self) -> int:
         """Sleep until it is somebody's turn or something changes; what time it is then. Raises `Unavailable`."""
         loop = asyncio.get_running_loop()
-        wake_ns = self._schedule.wake_ns()
+        moments = [self._schedule.wake_ns(), self._errands.wake_ns()]
+        wake_ns = min((moment for moment in moments if moment is not None), default=None)
         stirred: asyncio.Future[int] = loop.create_future()
         self._stirred = stirred
         timer = None
@@ -190,6 +234,7 @@ class ModbusLink:
         for seat in self._seats.values():
             if seat.outlet is not None:
                 seat.outlet.fail(Unavailable(self._lost))
+        self._errands.fail(Unavailable(self._lost))
 
     async def _turn(self, seat: _Seat) -> None:
         """Poll a device, and hand the sample on. A bug in it ends its source, and no other's."""

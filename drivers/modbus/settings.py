@@ -151,10 +151,12 @@ def allowance(link: LinkSettings) -> timedelta:
     silent at once.
     """
     limits = [device.timeout or link.timeout for device in link.devices]
-    quiet = link.quiet or max(limits)
+    quiet = link.quiet or max(limits, default=link.timeout)
     wait = 2 * sum((limit + quiet for limit in limits), timedelta()) / SHARE
     return (
-        3 * min(device.interval for device in link.devices) + timedelta(microseconds=RETURN_NS / 1000) + wait
+        3 * min((device.interval for device in link.devices), default=timedelta())
+        + timedelta(microseconds=RETURN_NS / 1000)
+        + wait
     )
 
 
@@ -165,7 +167,7 @@ def owner(link: LinkSettings) -> str:
 
 def problems(link: LinkSettings) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """What does not fit together between the devices of a link: the path to the setting, and what is wrong with it."""
-    slowest = max(link.timeout if device.timeout is None else device.timeout for device in link.devices)
+    slowest = max((device.timeout or link.timeout for device in link.devices), default=link.timeout)
     if link.quiet is not None and link.quiet < slowest:
         expected, found = duration_text(slowest), duration_text(link.quiet)
         yield (
