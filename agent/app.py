@@ -1,6 +1,6 @@
 """Composition: from settings to running objects, in the order in which they are opened; closing is the reverse.
 
-    control socket          answers `status`, `read` and `ledger`; keeps a second agent away from what follows
+    control socket          answers the command line; keeps a second agent away from what follows
       buffer                opened before all that works, closed after it: what was accepted is safe whatever happens
       memory                what was learnt about the hardware
         forwarders          a task for each uplink
@@ -32,6 +32,7 @@ from agent.delivery import FAREWELL_S
 from agent.forwarder import Forwarder, Route
 from agent.gatherer import Gatherer
 from agent.gathering import Gathering
+from agent.guests import Guests
 from agent.health import Health
 from agent.interfaces import Gateway, Misconfigured, Unavailable, UplinkBase
 from agent.log import configure as configure_log
@@ -112,6 +113,7 @@ class Agent:
             gatherers=self._gathering.gatherers,
             uplinks=root.uplinks,
         )
+        self.guests = Guests(lambda: self._gathering.gatherers, clock)
 
     async def run(self, reread: Reread) -> None:
         """Gather and deliver until cancelled, and take in changes of the configuration as they are asked for."""
@@ -194,7 +196,7 @@ class Agent:
 
 
 async def serve(root: Root, socket: Path, notify: Notify, reread: Reread) -> None:
-    """Run the agent until cancelled. `socket` is where `status`, `read` and `ledger` ask."""
+    """Run the agent until cancelled. `socket` is where the command line asks."""
     clock = Clock()
     root = _placed(root)
     answers = _Answers()
@@ -204,32 +206,42 @@ async def serve(root: Root, socket: Path, notify: Notify, reread: Reread) -> Non
         open_memory(root.buffer.folder / "learnt.json") as memory,
     ):
         agent = Agent(root, buffer, clock, memory, notify)
-        answers.report = agent.report
+        answers.agent = agent
         try:
             await agent.run(reread)
         finally:
-            answers.report = None
+            answers.agent = None
             await _sum_up(buffer)
 
 
 class _Answers:
-    """What the control socket answers: the agent's report, while there is one."""
+    """What the control socket answers: the agent's report and what its guests want to know, while there is one."""
 
-    report: Report | None = None
+    agent: Agent | None = None
 
     async def status(self) -> dict[str, Any]:
-        return await self._now().status()
+        return await self._now().report.status()
 
     async def ledger(self) -> dict[str, Any]:
-        return await self._now().ledger()
+        return await self._now().report.ledger()
 
-    async def read(self, device: str) -> dict[str, Any]:
-        return await self._now().read(device)
+    async def read(self, device: str, *, raw: bool = False) -> dict[str, Any]:
+        agent = self._now()
+        return await (agent.guests.raw(device) if raw else agent.report.read(device))
 
-    def _now(self) -> Report:
-        if self.report is None:
+    async def latest(self, patterns: list[str]) -> list[dict[str, Any]]:
+        return self._now().report.latest(patterns)
+
+    async def links(self) -> list[dict[str, Any]]:
+        return await self._now().guests.links()
+
+    async def ask(self, link: str, request: dict[str, Any]) -> Mapping[str, Any]:
+        return await self._now().guests.ask(link, request)
+
+    def _now(self) -> Agent:
+        if self.agent is None:
             raise Unavailable("the agent is just starting or stopping; ask again in a moment")
-        return self.report
+        return self.agent
 
 
 @contextlib.asynccontextmanager
@@ -240,9 +252,15 @@ async def _answering(socket: Path, answers: _Answers) -> AsyncIterator[None]:
     """
     async with contextlib.AsyncExitStack() as stack:
         questions: Mapping[str, control.Answer] = {
-            "status": answers.status,
-            "read": answers.read,
-            "ledger": answers.ledger,
+            each.__name__: each
+            for each in (
+                answers.status,
+                answers.read,
+                answers.ledger,
+                answers.latest,
+                answers.links,
+                answers.ask,
+            )
         }
         try:
             await stack.enter_async_context(control.serve(socket, questions))

@@ -75,13 +75,25 @@ class Gatherer:
         """How this device has been answering since the link was opened, as its driver says."""
         return self._link.devices.get(device, {}) if self._link else {}
 
+    async def ask(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Ask on the link as a guest (`GuestLink.ask`). Raises `Unavailable`, and `Misconfigured` where there are none."""
+        link = self._open_link()
+        if not hasattr(link, "ask"):
+            raise Misconfigured(
+                f"link {self.settings.id}: its driver, {self.settings.driver}, answers no questions on its line"
+            )
+        answer: Mapping[str, Any] = await link.ask(request)
+        return answer
+
     def refresh(self, device: str) -> None:
         """Ask the link for a sample of this device; raises `Unavailable` while it is not open."""
+        self._open_link().refresh(device)
+
+    def _open_link(self) -> Link:
         if self._link is None:
-            raise Unavailable(
-                f"link {self.settings.id} is not open: {self._health.links[self.settings.id].words}"
-            )
-        self._link.refresh(device)
+            words = self._health.links[self.settings.id].words
+            raise Unavailable(f"link {self.settings.id} is not open: {words or 'it is just being opened'}")
+        return self._link
 
     async def run(self) -> None:
         """Gather until cancelled, or until a person must act."""

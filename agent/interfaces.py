@@ -149,7 +149,8 @@ class Driver(Protocol):
 
     Optional functions: `emulate(link, clock)`, an async context manager that serves the devices of a link; and
     `allowance(link) -> timedelta`, how long at most no source of an open link gives anything although all goes well:
-    after that the watchdog calls the link stuck. A link whose driver does not say is not watched.
+    after that the watchdog calls the link stuck. A link whose driver does not say is not watched. And
+    `commissioning() -> agent.commissioning.Commissioning`: searching lines and looking at unknown devices.
     """
 
     LinkSettings: type[Any]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any
 
 import msgspec
@@ -75,6 +76,21 @@ class Report:
                 return {"device": device, "points": readings(sample, self.clock)}
         known = ", ".join(sorted(device for gatherer in self.gatherers for device in gatherer.devices))
         raise Misconfigured(f"device {device}: not in the configuration; expected one of {known}")
+
+    def latest(self, patterns: Sequence[str]) -> list[dict[str, Any]]:
+        """The newest reading of each point whose name or `device/name` matches one of these; of all, if there are none.
+
+        A pattern that matches a device means all of its points. Patterns are those of a shell: `vent-*/*temperature*`.
+        """
+        entries = []
+        for gatherer in self.gatherers:
+            for device in gatherer.devices:
+                sample = self.health.latest.get(device)
+                for entry in readings(sample, self.clock) if sample else ():
+                    names = (device, entry["point"], f"{device}/{entry['point']}")
+                    if not patterns or any(fnmatchcase(name, each) for name in names for each in patterns):
+                        entries.append({"device": device, **entry})
+        return entries
 
     def sentence(self) -> str:
         """The state of things in one line, for `systemctl status`."""

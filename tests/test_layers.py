@@ -19,10 +19,19 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 LAYERS = (
-    {"agent", "agent.fields", "agent.sample", "agent.timing", "agent.topics", "agent.units"},
+    {
+        "agent",
+        "agent.fields",
+        "agent.recording",
+        "agent.sample",
+        "agent.timing",
+        "agent.topics",
+        "agent.units",
+    },
     {
         "agent.aside",
         "agent.clock",
+        "agent.commissioning",
         "agent.document",
         "agent.interfaces",
         "agent.journal",
@@ -40,6 +49,7 @@ LAYERS = (
         "agent.forwarder",
         "agent.gatherer",
         "agent.gathering",
+        "agent.guests",
         "agent.health",
         "agent.report",
         "agent.settings",

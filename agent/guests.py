@@ -1,0 +1,78 @@
+"""What a technician may ask of a line while the agent runs it: a line has one owner, and this is how others look on.
+
+Nothing is kept here. A question goes to the link's own task, which paces it (`GuestLink`); how a device is read raw
+is its driver's knowledge (`agent.commissioning`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from agent import plugins
+from agent.clock import Clock
+from agent.gatherer import Gatherer
+from agent.interfaces import Misconfigured
+from agent.report import readings
+
+
+class Guests:
+    """Answers those who look around."""
+
+    def __init__(self, gatherers: Callable[[], Sequence[Gatherer]], clock: Clock) -> None:
+        """`gatherers` gives those of now: a reload changes them."""
+        self._gatherers = gatherers
+        self._clock = clock
+
+    async def links(self) -> list[dict[str, Any]]:
+        """Every link, and what it alone may hold (`owner`, if its driver says), to know a line by."""
+        return [
+            {
+                "id": gatherer.settings.id,
+                "driver": gatherer.settings.driver,
+                "owner": _owner(gatherer),
+                "devices": list(gatherer.devices),
+            }
+            for gatherer in self._gatherers()
+        ]
+
+    async def ask(self, link: str, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Ask one question of the link's protocol on its line. Raises `Unavailable`, and `Misconfigured` in words."""
+        try:
+            return await self._gatherer(link).ask(request)
+        except ValueError as error:
+            raise Misconfigured(f"link {link}: {error}") from error
+
+    async def raw(self, device: str) -> dict[str, Any]:
+        """A configured device, read once as a guest: its readings, and what each was made of."""
+        for gatherer in self._gatherers():
+            for settings in gatherer.settings.devices:
+                if settings.id == device:
+                    tool = getattr(plugins.driver(gatherer.settings.driver), "commissioning", None)
+                    if tool is None:
+                        driver = gatherer.settings.driver
+                        raise Misconfigured(f"device {device}: its driver, {driver}, shows nothing raw")
+                    sample, raw = await tool().raw(settings, gatherer, self._clock.monotonic_ns)
+                    return with_raw(device, readings(sample, self._clock), raw)
+        known = ", ".join(sorted(device for gatherer in self._gatherers() for device in gatherer.devices))
+        raise Misconfigured(f"device {device}: not in the configuration; expected one of {known}")
+
+    def _gatherer(self, link: str) -> Gatherer:
+        for gatherer in self._gatherers():
+            if gatherer.settings.id == link:
+                return gatherer
+        known = ", ".join(gatherer.settings.id for gatherer in self._gatherers())
+        raise Misconfigured(f"link {link}: not in the configuration; expected one of {known}")
+
+
+def with_raw(device: str, entries: Sequence[dict[str, Any]], raw: Sequence[str]) -> dict[str, Any]:
+    """What `read --raw` shows: the entries of `report.readings`, each with what it was made of."""
+    return {
+        "device": device,
+        "points": [{**entry, "raw": of} for entry, of in zip(entries, raw, strict=True)],
+    }
+
+
+def _owner(gatherer: Gatherer) -> str | None:
+    owner = getattr(plugins.driver(gatherer.settings.driver), "owner", None)
+    return None if owner is None else str(owner(gatherer.settings))
