@@ -99,11 +99,11 @@ class Block:
                     reasons[cell] = 0
 
 
-def block(members: Iterable[Member]) -> Block:
-    """Make the smallest block that holds these points, which are of one table."""
+def block(members: Iterable[Member], alignment: int = 1) -> Block:
+    """Make the smallest block that holds these points, which are of one table; its ends are multiples of `alignment`."""
     ordered = tuple(sorted(members, key=lambda member: (member.codec.address, member.codec.end, member.cell)))
-    table, address = ordered[0].codec.table, ordered[0].codec.address
-    count = max(member.codec.end for member in ordered) - address
+    table, address = ordered[0].codec.table, ordered[0].codec.address // alignment * alignment
+    count = -(-max(member.codec.end for member in ordered) // alignment) * alignment - address
     return Block(
         table=table,
         address=address,

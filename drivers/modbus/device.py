@@ -113,7 +113,7 @@ def device(framing: Framing, settings: DeviceSettings, link: LinkSettings) -> De
         id=settings.id,
         unit_id=settings.unit_id,
         interval_ns=ns(settings.interval),
-        limit_ns=ns(settings.timeout or link.timeout),
+        limit_ns=ns(settings.limit(link.timeout)),
         shape=Shape(settings.id, points(settings)),
         reads=reads,
         by_size=tuple(sorted((read.question for read in reads), key=lambda asked: asked.size)),

@@ -78,7 +78,12 @@ class ModbusLink:
         slowest_ns = max((seat.device.limit_ns for seat in self._seats.values()), default=self._limit_ns)
         self._quiet_ns = slowest_ns if settings.quiet is None else ns(settings.quiet)
         self._conversation = Conversation(
-            self._framing, quiet_ns=self._quiet_ns, pause_ns=ns(settings.request_delay)
+            self._framing,
+            quiet_ns=self._quiet_ns,
+            pause_ns=ns(settings.request_delay),
+            pauses_ns={
+                each.unit_id: ns(each.pause) for each in sorted(settings.devices, key=lambda each: each.pause)
+            },
         )
         self._line = Line(settings, self._conversation, self._now_ns, self._stir)
         self._schedule = Schedule()

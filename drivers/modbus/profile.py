@@ -6,12 +6,13 @@ reported with file and line. Its name says maker and model. Nothing here reads f
 
 from __future__ import annotations
 
+from datetime import timedelta
 from fractions import Fraction
 from typing import Annotated
 
 from msgspec import Meta, field
 
-from agent.fields import Place
+from agent.fields import Limits, Place
 from agent.interfaces import PointBase, Settings
 from agent.sample import Point
 from drivers.modbus.codec import Codec
@@ -37,6 +38,27 @@ MaxBits = Annotated[
         description="The most coils or discrete inputs that the device gives in one answer.",
     ),
 ]
+
+
+Alignment = Annotated[
+    int,
+    Meta(
+        ge=1,
+        le=MOST_REGISTERS,
+        description="What the first register of a request, and how many there are, must be multiples of: 2 where only "
+        "an even number from an even address is answered.",
+    ),
+]
+Borders = Annotated[
+    tuple[Annotated[int, Meta(ge=1, le=65535)], ...],
+    Meta(description="Addresses that no request may cross: it ends before them, or begins there or after."),
+]
+RequestDelay = Annotated[
+    timedelta,
+    Limits("0ms", "60s"),
+    Meta(description="Pause between an answer of the device and the next request to it."),
+]
+Timeout = Annotated[timedelta, Limits("10ms", "60s"), Meta(description="How long an answer may take.")]
 
 
 class PointSettings(PointBase, frozen=True, kw_only=True):
@@ -141,6 +163,10 @@ class Defaults(Settings, frozen=True, kw_only=True):
     gap: Gap = 0
     max_count: MaxCount = MOST_REGISTERS
     max_bits: MaxBits = MOST_BITS
+    alignment: Alignment = 1
+    borders: Borders = ()
+    request_delay: RequestDelay = timedelta(0)
+    timeout: Timeout | None = None
 
 
 class Profile(Settings, frozen=True, kw_only=True):

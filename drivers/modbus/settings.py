@@ -18,7 +18,16 @@ from agent.sample import Point
 from drivers.modbus.block import Block
 from drivers.modbus.codec import Codec
 from drivers.modbus.plan import BlockLimits, plan
-from drivers.modbus.profile import Defaults, Gap, MaxBits, MaxCount, PointSettings, Profile
+from drivers.modbus.profile import (
+    Alignment,
+    Borders,
+    Defaults,
+    Gap,
+    MaxBits,
+    MaxCount,
+    PointSettings,
+    Profile,
+)
 from drivers.modbus.registers import Order
 from drivers.modbus.schedule import RETURN_NS, SHARE
 
@@ -51,7 +60,15 @@ class DeviceSettings(DeviceBase, frozen=True, kw_only=True):
     timeout: Annotated[
         timedelta | None,
         Limits("10ms", "60s"),
-        Meta(description="How long an answer may take; the link's if left out."),
+        Meta(description="How long an answer may take; the profile's, else the link's, if left out."),
+    ] = None
+    request_delay: Annotated[
+        timedelta | None,
+        Limits("0ms", "60s"),
+        Meta(
+            description="Pause between an answer of the device and the next request to it; the profile's, else none beyond the "
+            "link's, if left out."
+        ),
     ] = None
     order: Annotated[
         Order | None,
@@ -60,6 +77,8 @@ class DeviceSettings(DeviceBase, frozen=True, kw_only=True):
     gap: Gap | None = None
     max_count: MaxCount | None = None
     max_bits: MaxBits | None = None
+    alignment: Alignment | None = None
+    borders: Borders | None = None
 
     def __post_init__(self) -> None:
         known = [point.name for point in self._all()]
@@ -70,11 +89,28 @@ class DeviceSettings(DeviceBase, frozen=True, kw_only=True):
                 raise ValueError(f"only: there is no point {name}; expected of {', '.join(known)}")
         if not known:
             raise ValueError("points: expected a profile or points of its own, found neither")
-        limits = self.limits
-        for point, codec in zip(self.selected, self.codecs, strict=True):
-            if codec.width > limits.count(codec.table):
+        for border in self.limits.borders:
+            if border % self.limits.alignment:
                 raise ValueError(
-                    f"max_count: {point.name} has {codec.width} registers, more than the {limits.registers} of one request"
+                    f"borders: expected multiples of the alignment {self.limits.alignment}, found {border}"
+                )
+        for point, codec in zip(self.selected, self.codecs, strict=True):
+            self._fits(point, codec)
+
+    def _fits(self, point: PointSettings, codec: Codec) -> None:
+        """Raise `ValueError` if no request can read this point."""
+        limits = self.limits
+        span = limits.span(codec)
+        most, width = limits.count(codec.table), span.end - span.address
+        if width > most:
+            aligned = "" if width == codec.width else f" with the alignment {limits.alignment}"
+            raise ValueError(
+                f"max_count: {point.name} has {width} registers{aligned}, more than the {most} of one request"
+            )
+        for border in limits.borders:
+            if codec.address < border < codec.end:
+                raise ValueError(
+                    f"borders: {point.name} lies at {codec.address} to {codec.end - 1}, across the border {border}"
                 )
 
     @property
@@ -106,7 +142,18 @@ class DeviceSettings(DeviceBase, frozen=True, kw_only=True):
             registers=self.max_count or defaults.max_count,
             bits=self.max_bits or defaults.max_bits,
             gap=defaults.gap if self.gap is None else self.gap,
+            alignment=self.alignment or defaults.alignment,
+            borders=defaults.borders if self.borders is None else self.borders,
         )
+
+    @property
+    def pause(self) -> timedelta:
+        """How long it has to be left alone after an answer."""
+        return self._defaults.request_delay if self.request_delay is None else self.request_delay
+
+    def limit(self, otherwise: timedelta) -> timedelta:
+        """How long an answer may take; `otherwise` is the link's."""
+        return self.timeout or self._defaults.timeout or otherwise
 
     @property
     def blocks(self) -> tuple[Block, ...]:
@@ -150,7 +197,7 @@ def allowance(link: LinkSettings) -> timedelta:
     time, or the time limits of all devices (with the quiet that may follow each) over its share, twice after all fell
     silent at once.
     """
-    limits = [device.timeout or link.timeout for device in link.devices]
+    limits = [device.limit(link.timeout) for device in link.devices]
     quiet = link.quiet or max(limits, default=link.timeout)
     wait = 2 * sum((limit + quiet for limit in limits), timedelta()) / SHARE
     return (
@@ -167,7 +214,7 @@ def owner(link: LinkSettings) -> str:
 
 def problems(link: LinkSettings) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """What does not fit together between the devices of a link: the path to the setting, and what is wrong with it."""
-    slowest = max((device.timeout or link.timeout for device in link.devices), default=link.timeout)
+    slowest = max((device.limit(link.timeout) for device in link.devices), default=link.timeout)
     if link.quiet is not None and link.quiet < slowest:
         expected, found = duration_text(slowest), duration_text(link.quiet)
         yield (

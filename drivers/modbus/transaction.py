@@ -19,6 +19,7 @@ answer to an equal question that follows.)
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -65,11 +66,22 @@ class Conversation:
     It outlives the connections that the line has one after the other: what is known of the peer, and the fence.
     """
 
-    def __init__(self, framing: Framing, *, quiet_ns: int, pause_ns: int = 0) -> None:
-        """`quiet_ns` is no less than the slowest device takes to answer; `pause_ns` follows every answer."""
+    def __init__(
+        self,
+        framing: Framing,
+        *,
+        quiet_ns: int,
+        pause_ns: int = 0,
+        pauses_ns: Mapping[int, int] | None = None,
+    ) -> None:
+        """`quiet_ns` is no less than the slowest device takes to answer; `pause_ns` follows every answer.
+
+        `pauses_ns`, by unit, follows an answer of that unit before it is asked again.
+        """
         self._framing = framing
         self._quiet_ns = quiet_ns
         self._pause_ns = pause_ns
+        self._pauses_ns = pauses_ns or {}
         self._buffer = memoryview(bytearray(framing.longest))
         self._filled = 0
         self._question: Question | None = None
@@ -78,6 +90,8 @@ class Conversation:
         self._unanswered: dict[int, dict[int, int]] = {}
         """By unit: the lengths of answers that may still come, and until when."""
         self._free_ns = 0
+        self._unit_free_ns: dict[int, int] = {}
+        """By unit that needs a pause."""
         self._given_up: dict[int, int] = {}
         """By transaction id: the units whose answers were given up."""
         self.heard: list[int] = []
@@ -97,6 +111,10 @@ class Conversation:
         self._question = None
         self._given_up.clear()
         self.broken = ""
+
+    def pause_ns(self, unit: int, now_ns: int) -> int:
+        """How long this unit may not be asked yet, though the line is free."""
+        return max(self._unit_free_ns.get(unit, 0) - now_ns, 0)
 
     def wait_ns(self, now_ns: int) -> int:
         """How long nothing may be asked yet. When that is over, what is left of old answers is thrown away.
@@ -196,7 +214,7 @@ class Conversation:
             return self._unfit(frame, "foreign", f"unit {frame.unit} answers for unit {asked.unit}", now_ns)
         if function == asked.function | _EXCEPTION and len(pdu) == _EXCEPTION_BYTES:
             self.counts["exceptions"] += 1
-            self._answered(now_ns)
+            self._answered(asked.unit, now_ns)
             if asked.unit in self._unanswered:  # to which of the questions? All exceptions have one length
                 self._miss(asked, now_ns)
             return Refusal(pdu[1])
@@ -208,13 +226,15 @@ class Conversation:
             words = f"{len(pdu) - 2} bytes of data, byte count {pdu[1]}, expected {asked.size}"
             return self._unfit(frame, "malformed", words, now_ns)
         self.counts["answers"] += 1
-        self._answered(now_ns)
+        self._answered(asked.unit, now_ns)
         self._unanswered.pop(asked.unit, None)  # answers come in the order of the questions
         return pdu[2:]
 
-    def _answered(self, now_ns: int) -> None:
+    def _answered(self, unit: int, now_ns: int) -> None:
         self._question = None
         self._free_ns = now_ns + self._pause_ns
+        if unit in self._pauses_ns:
+            self._unit_free_ns[unit] = now_ns + self._pauses_ns[unit]
 
     def _stray(self, frame: Frame, now_ns: int) -> Answer | None:
         """An identified answer to something else than the outstanding question."""

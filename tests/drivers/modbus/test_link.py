@@ -229,6 +229,20 @@ async def test_ages():
         assert third == 0
 
 
+async def test_pause():
+    """A device that wants a pause before it is asked again gets it between its blocks; the others go on."""
+    pause_s = 0.03
+    async with (
+        Server() as server,
+        opened(server, device(1, 100, 300, request_delay=timedelta(seconds=pause_s)), device(2)) as here,
+        taking(here, 1, 2) as (one, two),
+    ):
+        for sample in await one.next(3):
+            assert is_right(sample, 1, 100, 300)
+            assert sample.ages_ms[0] >= pause_s * 1000 - 5
+        await two.next()
+
+
 # --- blocks ----------------------------------------------------------------------------------------------------
 
 

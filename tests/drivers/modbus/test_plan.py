@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.modbus.codec import Codec
-from drivers.modbus.plan import BlockLimits, plan
+from drivers.modbus.plan import BlockLimits, Span, halves, plan
 from drivers.modbus.registers import Table, Type
 
 unhurried = settings(deadline=None)
@@ -29,7 +29,12 @@ points = st.lists(
     max_size=30,
 )
 limits = st.builds(
-    BlockLimits, registers=st.integers(4, 125), bits=st.integers(1, 2000), gap=st.integers(0, 40)
+    BlockLimits,
+    registers=st.integers(8, 125),
+    bits=st.integers(1, 2000),
+    gap=st.integers(0, 40),
+    alignment=st.sampled_from([1, 2, 4]),
+    borders=st.lists(st.integers(1, 25).map(lambda border: border * 4), max_size=3).map(tuple),
 )
 
 
@@ -40,15 +45,21 @@ def test_every_point_lies_wholly_in_exactly_one_block_within_the_limits(codecs, 
     blocks = plan(codecs, limits)
     assert sorted(cell for block in blocks for cell in block.cells) == list(range(len(codecs)))
     for block in blocks:
+        step = 1 if block.table.bits else limits.alignment
         assert 1 <= block.count <= limits.count(block.table)
+        assert block.address % step == block.count % step == 0
+        several = len(block.members) > 1
+        assert not several or not any(
+            block.address < border < block.address + block.count for border in limits.borders
+        )
         covered = block.address
         for cell in block.cells:
             codec = codecs[cell]
             assert codec.table is block.table
             assert block.address <= codec.address
             assert codec.end <= block.address + block.count
-            assert codec.address - covered <= limits.gap
-            covered = max(covered, codec.end)
+            assert codec.address // step * step - covered <= limits.gap
+            covered = max(covered, -(-codec.end // step) * step)
         assert covered == block.address + block.count
 
 
@@ -62,7 +73,7 @@ def test_a_plan_does_not_depend_on_the_order_in_which_points_are_written(codecs,
     assert [(block.table, block.address, block.count) for block in plan(again, limits)] == requests
 
 
-def fewest(members, most, gap):
+def fewest(members, limits):
     """The least number of requests, by trying every way to divide a handful of points into blocks."""
     if not members:
         return 0
@@ -70,25 +81,65 @@ def fewest(members, most, gap):
     best = len(members)
     for chosen in range(1 << len(others)):
         together = [first, *(codec for index, codec in enumerate(others) if chosen >> index & 1)]
-        covered, allowed = first.end, True
+        start, covered, allowed = limits.span(first).address, limits.span(first).end, True
         for codec in together[1:]:
-            allowed = allowed and codec.address - covered <= gap
-            covered = max(covered, codec.end)
-        if allowed and covered - first.address <= most:
+            own = limits.span(codec)
+            allowed = allowed and own.address - covered <= limits.gap
+            covered = max(covered, own.end)
+        if len(together) > 1:
+            allowed = allowed and not any(start < border < covered for border in limits.borders)
+        if allowed and covered - start <= limits.count(first.table):
             rest = [codec for index, codec in enumerate(others) if not chosen >> index & 1]
-            best = min(best, 1 + fewest(rest, most, gap))
+            best = min(best, 1 + fewest(rest, limits))
     return best
 
 
 @unhurried
 @given(
     codecs=st.lists(st.builds(at, st.integers(0, 14), st.sampled_from([1, 2, 4])), min_size=1, max_size=6),
-    most=st.integers(4, 8),
-    gap=st.integers(0, 3),
+    limits=st.builds(
+        BlockLimits,
+        registers=st.integers(6, 9),
+        gap=st.integers(0, 3),
+        alignment=st.sampled_from([1, 2]),
+        borders=st.lists(st.integers(1, 8).map(lambda border: border * 2), max_size=2).map(tuple),
+    ),
 )
-def test_no_plan_needs_fewer_requests(codecs, most, gap):
+def test_no_plan_needs_fewer_requests(codecs, limits):
     """Against every possible plan for a few points that overlap, touch and leave gaps."""
-    assert len(plan(codecs, BlockLimits(registers=most, gap=gap))) == fewest(codecs, most, gap)
+    assert len(plan(codecs, limits)) == fewest(codecs, limits)
+
+
+@unhurried
+@given(
+    codecs=points,
+    limits=limits,
+    refused=st.lists(
+        st.builds(Span, st.sampled_from(Table), st.integers(0, 90), st.integers(1, 95)), max_size=4
+    ),
+)
+def test_what_is_known_to_be_refused_is_not_asked_for_again(codecs, limits, refused):
+    """No block of several points holds a refused span; every point still lies in exactly one block."""
+    refused = [span for span in refused if span.address < span.end]
+    blocks = plan(codecs, limits, refused)
+    assert sorted(cell for block in blocks for cell in block.cells) == list(range(len(codecs)))
+    for block in blocks:
+        assert len(block.members) == 1 or not any(Span.of(block).holds(span) for span in refused)
+
+
+@unhurried
+@given(codecs=points, limits=limits)
+def test_halves(codecs, limits):
+    """A block in halves has all its points, none torn apart, down to a point alone, in as many steps as that takes."""
+    for whole in plan(codecs, limits):
+        pieces, steps = [whole], 0
+        while any(len(piece.members) > 1 for piece in pieces):
+            pieces = [half for piece in pieces for half in halves(piece, limits) or (piece,)]
+            steps += 1
+        assert sorted(cell for piece in pieces for cell in piece.cells) == sorted(whole.cells)
+        assert all(Span.of(whole).holds(limits.span(piece.members[0].codec)) for piece in pieces)
+        assert 2**steps < 2 * len(whole.members)
+        assert all(halves(piece, limits) is None for piece in pieces)
 
 
 def test_neighbours_are_read_together():
@@ -132,3 +183,33 @@ def test_a_point_longer_than_the_limit_is_an_error():
     """There is no request that could read it whole."""
     with pytest.raises(ValueError, match="uint64: expected at most the 2 registers of one request, found 4"):
         plan([at(0, 4)], BlockLimits(registers=2))
+
+
+def test_alignment():
+    """An even start and an even count, where a device answers nothing else: what is between is read and left alone."""
+    even = BlockLimits(alignment=2)
+    assert spans(plan([at(3), at(6, 2)], even)) == [(2, 2), (6, 2)]
+    assert spans(plan([at(3), at(4)], even)) == [(2, 4)]
+    assert spans(plan([at(3), at(6)], BlockLimits(alignment=2, registers=5))) == [(2, 2), (6, 2)]
+    assert spans(plan([at(3, table=Table.COIL)], even)) == [(3, 1)]
+    values = [None, None]
+    [whole] = plan([at(3), at(4)], even)
+    whole.decode(bytes.fromhex("0001 0002 0003 0004"), values, bytearray(2))
+    assert values == [2, 3]
+
+
+def test_borders():
+    """A request ends before a border, or begins there or after; a point beside it is read whole."""
+    fenced = BlockLimits(borders=(100, 200))
+    assert spans(plan([at(98, 2), at(100), at(101)], fenced)) == [(98, 2), (100, 2)]
+    assert spans(plan([at(199), at(200)], fenced)) == [(199, 1), (200, 1)]
+
+
+def test_a_block_that_is_refused():
+    """A refused address in a gap is stepped over; two points that are refused together are read apart."""
+    gap = [at(24), at(26)]
+    assert spans(plan(gap, BlockLimits(gap=1), [Span(Table.HOLDING, 25, 26)])) == [(24, 1), (26, 1)]
+    assert spans(plan(gap, BlockLimits(gap=1), [Span(Table.INPUT, 25, 26)])) == [(24, 3)]
+    [whole] = plan([at(0), at(1), at(2, 4)], BlockLimits())
+    lower, upper = halves(whole, BlockLimits())
+    assert spans([lower, upper]) == [(0, 1), (1, 5)]

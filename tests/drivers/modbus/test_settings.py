@@ -69,6 +69,23 @@ def test_the_device_s_limits_count_before_the_profile_s():
     assert DeviceSettings(id="d", profile=its_profile).limits == BlockLimits(registers=60, gap=6)
     narrowed = DeviceSettings(id="d", profile=its_profile, gap=0, max_count=2)
     assert narrowed.limits == BlockLimits(registers=2, gap=0)
+    even = profile(point("a"), alignment=2, borders=(10,))
+    assert DeviceSettings(id="d", profile=even).limits == BlockLimits(alignment=2, borders=(10,))
+    assert DeviceSettings(id="d", profile=even, alignment=1, borders=()).limits == BlockLimits()
+
+
+def test_how_a_device_is_waited_for():
+    """Time limit and pause are the device's, else its profile's; a time limit that neither has is the link's."""
+    second, half = timedelta(seconds=1), timedelta(seconds=0.5)
+    plain = DeviceSettings(id="d", points=(point("a"),))
+    assert (plain.limit(second), plain.pause) == (second, timedelta(0))
+    slow = profile(point("a"), timeout=half, request_delay=half)
+    assert (
+        DeviceSettings(id="d", profile=slow).limit(second),
+        DeviceSettings(id="d", profile=slow).pause,
+    ) == (half, half)
+    own = DeviceSettings(id="d", profile=slow, timeout=2 * second, request_delay=timedelta(0))
+    assert (own.limit(second), own.pause) == (2 * second, timedelta(0))
 
 
 def test_a_point_tells_the_rest_of_the_agent_what_it_is():
@@ -122,6 +139,18 @@ def test_a_coil_needs_no_type():
         (
             {"id": "d", "points": (point("a"),), "max_count": 1},
             "max_count: a has 2 registers, more than the 1",
+        ),
+        (
+            {"id": "d", "points": (point("a", 1),), "max_count": 3, "alignment": 2},
+            "max_count: a has 4 registers with the alignment 2, more than the 2",
+        ),
+        (
+            {"id": "d", "points": (point("a", 99),), "borders": (50, 100)},
+            "borders: a lies at 99 to 100, across the border 100",
+        ),
+        (
+            {"id": "d", "points": (point("a"),), "borders": (99,), "alignment": 2},
+            "borders: expected multiples of the alignment 2, found 99",
         ),
     ],
 )

@@ -510,6 +510,17 @@ def test_pause():
     assert conversation.wait_ns(25 * MS) == 0
 
 
+def test_pause_of_one_unit():
+    """A device that wants to be left alone after an answer is; the line is free for the others meanwhile."""
+    conversation = talk(pauses_ns={THREE.unit: 100 * MS})
+    conversation.ask(THREE, 0)
+    hear(conversation, frame(right()), 5 * MS)
+    assert conversation.wait_ns(5 * MS) == 0
+    assert conversation.pause_ns(THREE.unit, 5 * MS) == 100 * MS
+    assert conversation.pause_ns(THREE.unit, 106 * MS) == 0
+    assert conversation.pause_ns(OTHER_UNIT.unit, 5 * MS) == 0
+
+
 def test_one_at_a_time():
     """A second question while one is outstanding is a bug of the caller, and is not sent."""
     conversation = talk()
