@@ -7,6 +7,7 @@ a card can take half a second.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -57,10 +58,9 @@ class Thread:
                 result = function()
             except BaseException as raised:  # noqa: BLE001  # it belongs to whoever waits for the future
                 error = raised
-            try:
+            # Where the loop was closed meanwhile nobody waits; but what was given is done: a file is to be closed.
+            with contextlib.suppress(RuntimeError):
                 future.get_loop().call_soon_threadsafe(_tell, future, result, error)
-            except RuntimeError:  # the loop was closed meanwhile: nobody waits
-                return
             # What was returned may be large, and the next job may be hours away.
             del job, function, future, result, error
 

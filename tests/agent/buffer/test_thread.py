@@ -60,3 +60,18 @@ async def test_after_stop_nothing_more_is_taken():
     assert await last == "last"
     with pytest.raises(RuntimeError):
         thread.call(print)
+
+
+def test_what_was_given_is_done_although_the_loop_is_gone():
+    """A disk that hung past the end of the process' loop: the file is closed all the same when it lets go."""
+    thread, go_on, closed = Thread("test"), threading.Event(), threading.Event()
+
+    async def give_up() -> None:
+        thread.start()
+        thread.call(go_on.wait, 60)
+        thread.call(closed.set)
+        thread.stop()
+
+    asyncio.run(give_up())
+    go_on.set()
+    assert closed.wait(60)
