@@ -88,6 +88,7 @@ def _blocks(
     barred = [Span(table, border - 1, border + 1) for border in limits.borders]
     barred += [span for span in refused if span.table is table]
     groups: list[list[Member]] = []
+    alone: list[list[Member]] = []
     open_ = Span(table, 0, 0)
     here = [member for member in members if member.codec.table is table]
     for member in sorted(here, key=lambda member: (member.codec.address, member.codec.end)):
@@ -96,6 +97,11 @@ def _blocks(
             raise ValueError(
                 f"{member.codec.type.value}: expected at most the {most} registers of one request, found {own.end - own.address}"
             )
+        if any(
+            own.holds(span) for span in barred
+        ):  # by itself: then what is round it is read together all the same
+            alone.append([member])
+            continue
         grown = Span(table, open_.address, max(open_.end, own.end))
         if (
             not groups
@@ -107,7 +113,11 @@ def _blocks(
             grown = own
         groups[-1].append(member)
         open_ = grown
-    return [_block(group, limits) for group in groups]
+    return [_block(group, limits) for group in sorted(groups + alone, key=_first)]
+
+
+def _first(group: Sequence[Member]) -> tuple[int, int]:
+    return group[0].codec.address, group[0].codec.end
 
 
 def _block(members: Sequence[Member], limits: BlockLimits) -> Block:

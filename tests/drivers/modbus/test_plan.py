@@ -1,7 +1,7 @@
 """Plans: every point in one block, no block too long, and no request more than is needed."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from drivers.modbus.codec import Codec
@@ -95,6 +95,9 @@ def fewest(members, limits):
 
 
 @unhurried
+@example(  # one that lies across a border does not part those on either side of its beginning
+    codecs=[at(10, 4), at(13, 4), at(14, 1)], limits=BlockLimits(registers=6, borders=(16,))
+)
 @given(
     codecs=st.lists(st.builds(at, st.integers(0, 14), st.sampled_from([1, 2, 4])), min_size=1, max_size=6),
     limits=st.builds(
