@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
+from fractions import Fraction
 from typing import Annotated, Any, NoReturn, Protocol
 
 import msgspec
@@ -58,6 +59,47 @@ class PointBase(Settings, frozen=True):
     ] = msgspec.field(default=Class.TREND, name="class")
     place: Annotated[Place, Meta(description="Where it is, within the device's place.")] = Place()
     designation: Annotated[str | None, Meta(description="The property technician's tag, free text.")] = None
+    brick_class: Annotated[
+        str | None, Meta(description="Brick class, local name: Supply_Air_Temperature_Sensor.")
+    ] = None
+    labels: Annotated[
+        dict[int, str] | None,
+        Meta(
+            description="What the values of an enumeration mean: {0: stopped, 1: running}. The value stays the number."
+        ),
+    ] = None
+    minimum: Annotated[
+        Fraction | None,
+        Meta(
+            description="The least value that is plausible, in the point's unit; what is below is marked, not hidden."
+        ),
+    ] = None
+    maximum: Annotated[
+        Fraction | None,
+        Meta(
+            description="The greatest value that is plausible, in the point's unit; what is above is marked, not hidden."
+        ),
+    ] = None
+
+    def __post_init__(self) -> None:
+        if self.minimum is not None and self.maximum is not None and self.minimum >= self.maximum:
+            raise ValueError(
+                f"minimum: expected less than the maximum {float(self.maximum):g}, found {float(self.minimum):g}"
+            )
+
+    def described(self, type_: ValueType, place: Place) -> Point:
+        """What consumers are told of it, as a point of this value type of a device at this place."""
+        return Point(
+            name=self.name,
+            type=type_,
+            unit=self.unit,
+            quantity_kind=self.quantity_kind,
+            class_=self.class_,
+            place=self.place.within(place),
+            designation=self.designation,
+            brick_class=self.brick_class,
+            labels=self.labels,
+        )
 
 
 class DeviceBase(Settings, frozen=True):

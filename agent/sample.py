@@ -52,6 +52,12 @@ class Reason(enum.IntEnum):
     """The first value after a start; nothing to compare it with yet."""
     SENSOR_NOT_ACCURATE = 0x43
     """The device says that it is warming up, drifting or not calibrated."""
+    OUTSIDE_LIMITS = 0x44
+    """Beyond what this point can plausibly be (`minimum`, `maximum`); shown as it was read."""
+    CHANGED_TOO_FAST = 0x45
+    """It moved faster than this point plausibly can (`change_per_minute`)."""
+    UNCONFIRMED = 0x46
+    """A counter that went backwards, until a second read says whether it did."""
 
     NOT_CONNECTED = 0x80
     """The link is not there: connection refused, port missing, gateway path unavailable (exceptions 0A, 0B)."""
@@ -70,7 +76,7 @@ class Reason(enum.IntEnum):
     OUT_OF_SERVICE = 0x87
     """Taken out by an operator."""
     OUT_OF_RANGE = 0x88
-    """Outside what this point can be."""
+    """No number that this point could be can be made of what was read."""
     INTERNAL_ERROR = 0x89
     """A bug of the agent; its traceback is in the log."""
 
@@ -132,6 +138,10 @@ class Point(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     place: Place = Place()
     designation: str | None = None
     """The property technician's tag, free text: `1012_A_5701_GT1`."""
+    brick_class: str | None = None
+    """Brick class, local name: `Supply_Air_Temperature_Sensor`."""
+    labels: dict[int, str] | None = None
+    """What the values of an enumeration mean."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -4,7 +4,7 @@ Pure: knows numbers and bytes, no requests, no devices, no time. A `Codec` is th
 `Codec.converter` turns a raw number, as `struct` unpacks it, into the point's value or the reason why there is none,
 and `Codec.encode` runs the same way backwards.
 
-    registers --order, type--> raw --sentinels, scale, offset, limits--> value, or a reason
+    registers --order, type--> raw --sentinels, scale, offset--> value, or a reason
 
 The arithmetic is exact and rounded once, at the end; `Codec.value_type` says to what.
 """
@@ -41,9 +41,6 @@ class Codec:
     offset: Fraction = Fraction(0)
     sentinels: tuple[Fraction, ...] = ()
     """Raw values that mean "no value". Of an integer type as the signed number or as the bit pattern."""
-    minimum: Fraction | None = None
-    """In units of the value, as is `maximum`: outside of them the value is bad, out of range."""
-    maximum: Fraction | None = None
     wanted: ValueType | None = None
     """A value type other than the one that follows from the rest."""
 
@@ -81,8 +78,6 @@ class Codec:
             "scale": self.scale != 1,
             "offset": self.offset != 0,
             "sentinels": bool(self.sentinels),
-            "minimum": self.minimum is not None,
-            "maximum": self.maximum is not None,
         }
         problems += [
             f"{name}: only a number has one, and a bool is none" for name in of_numbers if of_numbers[name]
@@ -101,14 +96,6 @@ class Codec:
             problems.append(f"bit: only a bool is one bit of a register; the type is {self.type.value}")
         if self.scale == 0:
             problems.append("scale: expected a number other than 0, which would make every value the same")
-        if self.minimum is not None and self.maximum is not None and self.minimum >= self.maximum:
-            problems.append(
-                f"minimum: expected less than the maximum {float(self.maximum):g}, found {float(self.minimum):g}"
-            )
-        elif self.scale != 0 and not self.type.floating and not self.raw_within:
-            problems.append(
-                f"minimum: no {self.type.value} with this scale and offset lies within the limits"
-            )
         problems += [
             f"sentinels: {_number(sentinel)} is not a raw value of {self.type.value}"
             for sentinel in self.sentinels
@@ -161,8 +148,7 @@ class Codec:
     @property
     def plain_float(self) -> bool:
         """Whether its value is the float in the registers as it stands, if that is finite."""
-        limited = self.minimum is not None or self.maximum is not None
-        return self.type.floating and not limited and not self.sentinels and self._arithmetic() is None
+        return self.type.floating and not self.sentinels and self._arithmetic() is None
 
     def _possible_value_types(self) -> set[ValueType]:
         possible = {ValueType.NUMBER}
@@ -205,16 +191,12 @@ class Codec:
         if self.type.floating:
             return self._checked_float(arithmetic)
         sentinels = self.sentinel_raws
-        within = self.raw_within
-        if not sentinels and within == range(self.type.least, self.type.greatest + 1):
+        if not sentinels:
             return arithmetic
-        least, greatest = within.start, within.stop - 1
 
         def convert(raw: Raw) -> Value | Reason:
             if raw in sentinels:
                 return Reason.SENSOR_FAILURE
-            if not least <= raw <= greatest:
-                return Reason.OUT_OF_RANGE
             return raw if arithmetic is None else arithmetic(raw)
 
         return convert
@@ -227,13 +209,9 @@ class Codec:
         least, count = self.type.least, 1 << self.type.size * REGISTER_BITS
         return frozenset((int(sentinel) - least) % count + least for sentinel in self.sentinels)
 
-    @property
-    def raw_within(self) -> range:
-        """The raw values of an integer type whose value lies within minimum and maximum."""
-        ends = [
-            None if limit is None else (limit - self.offset) / self.scale
-            for limit in (self.minimum, self.maximum)
-        ]
+    def raws_within(self, minimum: Fraction | None, maximum: Fraction | None) -> range:
+        """The raw values of an integer type whose value lies within these limits."""
+        ends = [None if limit is None else (limit - self.offset) / self.scale for limit in (minimum, maximum)]
         low, high = ends if self.scale > 0 else reversed(ends)
         least = self.type.least if low is None else max(self.type.least, math.ceil(low))
         greatest = self.type.greatest if high is None else min(self.type.greatest, math.floor(high))
@@ -262,18 +240,15 @@ class Codec:
 
     def _checked_float(self, arithmetic: Callable[[Raw], Value] | None) -> Callable[[Raw], Value | Reason]:
         sentinels = self.sentinel_raws
-        least = -math.inf if self.minimum is None else float(self.minimum)
-        greatest = math.inf if self.maximum is None else float(self.maximum)
         isfinite = math.isfinite
 
         def convert(raw: Raw) -> Value | Reason:
             if not isfinite(raw) or raw in sentinels:
                 return Reason.SENSOR_FAILURE
             try:
-                value = raw if arithmetic is None else arithmetic(raw)
+                return raw if arithmetic is None else arithmetic(raw)
             except OverflowError:  # no float is that large
                 return Reason.OUT_OF_RANGE
-            return value if least <= value <= greatest else Reason.OUT_OF_RANGE  # type: ignore[operator]  # a float
 
         return convert
 

@@ -28,6 +28,7 @@ from agent.interfaces import Unavailable
 from agent.sample import ValueType
 from drivers.modbus.codec import Codec
 from drivers.modbus.curves import Value, curve
+from drivers.modbus.profile import PointSettings
 from drivers.modbus.registers import Table
 from drivers.modbus.settings import DeviceSettings, LinkSettings
 
@@ -54,7 +55,7 @@ class Image:
         self._most = dict.fromkeys(Table, 0)
         for device in devices:
             for point, codec in zip(device.selected, device.codecs, strict=True):
-                self._points.append((codec, _registers(codec, curve(device.id, point))))
+                self._points.append((codec, _registers(point, codec, curve(device.id, point))))
             for block in device.blocks:
                 self._served[block.table].update(range(block.address, block.address + block.count))
             for table in Table:
@@ -76,19 +77,21 @@ class Image:
         return bytes(content)
 
 
-def _registers(codec: Codec, value_at: Callable[[float], Value]) -> Callable[[float], bytes]:
+def _registers(
+    point: PointSettings, codec: Codec, value_at: Callable[[float], Value]
+) -> Callable[[float], bytes]:
     """Turn a curve into what the point's registers show: the nearest good value, within its limits and no sentinel."""
     if codec.value_type is ValueType.BOOLEAN:
         return lambda time_s: codec.encode(bool(value_at(time_s)))
     scale, offset = float(codec.scale), float(codec.offset)
     if codec.type.floating:
-        least = -math.inf if codec.minimum is None else float(codec.minimum)
-        greatest = math.inf if codec.maximum is None else float(codec.maximum)
+        least = -math.inf if point.minimum is None else float(point.minimum)
+        greatest = math.inf if point.maximum is None else float(point.maximum)
         margin = min(greatest - least, 1.0) * 1e-3  # rounding to 32 bits must not step over a limit
         return lambda time_s: codec.pack(
             (min(max(value_at(time_s), least + margin), greatest - margin) - offset) / scale
         )
-    within, sentinels = codec.raw_within, codec.sentinel_raws
+    within, sentinels = codec.raws_within(point.minimum, point.maximum), codec.sentinel_raws
 
     def show(time_s: float) -> bytes:
         raw = min(max(round((value_at(time_s) - offset) / scale), within.start), within.stop - 1)

@@ -101,17 +101,17 @@ class PointSettings(PointBase, frozen=True, kw_only=True):
         tuple[Fraction, ...],
         Meta(description="Raw values that mean `no value`, signed or as the bit pattern: -32768 or 0x8000."),
     ] = ()
-    minimum: Annotated[
-        Fraction | None,
-        Meta(description="The least value that can be, in the point's unit; below it is out of range."),
-    ] = None
-    maximum: Annotated[
-        Fraction | None,
-        Meta(description="The greatest value that can be, in the point's unit; above it is out of range."),
-    ] = None
 
     def __post_init__(self) -> None:
-        self.codec(Order.ABCD)
+        PointBase.__post_init__(self)
+        codec = self.codec(Order.ABCD)
+        if self.is_flag and (self.minimum, self.maximum) != (None, None):
+            raise ValueError("minimum: only a number has limits, and a bool is none")
+        integer = not (self.is_flag or codec.type.floating)
+        if integer and not codec.raws_within(self.minimum, self.maximum):
+            raise ValueError(
+                f"minimum: no {codec.type.value} with this scale and offset lies within the limits"
+            )
 
     @property
     def is_flag(self) -> bool:
@@ -136,22 +136,12 @@ class PointSettings(PointBase, frozen=True, kw_only=True):
             scale=self.scale,
             offset=self.offset,
             sentinels=self.sentinels,
-            minimum=self.minimum,
-            maximum=self.maximum,
             wanted=self.type_,
         )
 
     def point(self, place: Place) -> Point:
         """What the rest of the agent knows of it, as a point of a device at this place."""
-        return Point(
-            name=self.name,
-            type=self.codec(Order.ABCD).value_type,
-            unit=self.unit,
-            quantity_kind=self.quantity_kind,
-            class_=self.class_,
-            place=self.place.within(place),
-            designation=self.designation,
-        )
+        return self.described(self.codec(Order.ABCD).value_type, place)
 
 
 class Defaults(Settings, frozen=True, kw_only=True):

@@ -80,6 +80,13 @@ def test_every_case_has_a_profile_and_every_profile_a_case():
     assert sorted(path.name for path in CASES.iterdir()) == NAMES
 
 
+def doubt(point, value):
+    """Why a value is marked."""
+    below = point.minimum is not None and value < point.minimum
+    above = point.maximum is not None and value > point.maximum
+    return [Reason.OUTSIDE_LIMITS.word] if below or above else []
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_registers_become_the_readings_of_the_case(name):
     """Each point of the profile, by its plan: the value as it prints, or the reason why there is none."""
@@ -88,7 +95,7 @@ def test_registers_become_the_readings_of_the_case(name):
         for at, word in enumerate(words, int(address)):
             assert registers.setdefault((Table(table), at), word) is word, f"{table} {at} is given twice"
     device = DeviceSettings(id="d", profile=loaded(name))
-    expected = {reading[0]: reading[1] for reading in rows(CASES / name / "readings.txt")}
+    expected = {reading[0]: reading[1:] for reading in rows(CASES / name / "readings.txt")}
     assert list(expected) == [point.name for point in points(device)]
 
     values, reasons = [None] * len(expected), bytearray(len(expected))
@@ -104,8 +111,8 @@ def test_registers_become_the_readings_of_the_case(name):
         block.decode(payload, values, reasons)
 
     read = {
-        point.name: Reason(reason).word if reason else str(value)
-        for point, value, reason in zip(points(device), values, reasons, strict=True)
+        point.name: [Reason(reason).word] if reason else [str(value), *doubt(point, value)]
+        for point, value, reason in zip(device.selected, values, reasons, strict=True)
     }
     assert read == expected
     types = {ValueType.INTEGER: int, ValueType.NUMBER: float, ValueType.BOOLEAN: bool}

@@ -148,6 +148,8 @@ def _described(point: Point) -> dict[str, Any]:
         "class": point.class_.value,
         "place": msgspec.to_builtins(point.place) or None,
         "designation": point.designation,
+        "brick_class": point.brick_class,
+        "labels": point.labels,
     }
     return {key: value for key, value in described.items() if value is not None}
 

@@ -37,7 +37,6 @@ registers_of_any_kind = st.lists(
         order=st.sampled_from(Order),
         scale=st.sampled_from([Fraction(1), Fraction("0.1"), Fraction(-3)]),
         sentinels=st.sampled_from([(), (Fraction(0),)]),
-        maximum=st.sampled_from([None, Fraction(1000)]),
     )
     | st.builds(
         Codec,

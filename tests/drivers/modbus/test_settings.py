@@ -170,6 +170,15 @@ def test_a_device_that_cannot_be_read_as_written_is_refused(written, problem):
             {"table": "input", "address": 65535, "type": "int32"},
             "address: expected no more than the last address 65535, found 2 registers from 65535 on",
         ),
+        ({"table": "coil", "address": 0, "maximum": Fraction(2)}, "minimum: only a number has limits"),
+        (
+            {"table": "input", "address": 0, "type": "int16", "minimum": Fraction(1), "maximum": Fraction(1)},
+            "minimum: expected less than the maximum 1, found 1",
+        ),
+        (
+            {"table": "input", "address": 0, "type": "int16", "minimum": Fraction(50000)},
+            "minimum: no int16 with this scale and offset lies within the limits",
+        ),
     ],
 )
 def test_a_point_that_cannot_be_is_refused_where_it_is_written(written, problem):
