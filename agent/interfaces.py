@@ -168,6 +168,14 @@ class Link(Protocol):
         """Ask for a sample of this device at the next free moment, beside its schedule. A link that only listens ignores it."""
 
 
+class MeasuredLink(Link, Protocol):
+    """A link that knows how much it is asked for."""
+
+    @property
+    def figures(self) -> Mapping[str, float]:
+        """What the last minute was like: `utilisation` (0 to 1), worst `lateness_ms`; shown by `status`."""
+
+
 class WritableLink(Link, Protocol):
     """A link whose protocol writes."""
 

@@ -1,4 +1,4 @@
-"""One device of a link: the questions that read it, how their answers become a sample, and how it has been answering.
+"""One device of a link: the questions that read it, how their answers become samples, and how it has been answering.
 
 Pure. What is asked when is decided in `schedule`; who carries it is `link`.
 """
@@ -11,11 +11,17 @@ from datetime import timedelta
 from itertools import chain
 from typing import NamedTuple
 
-from agent.sample import Sample, Shape, Value
+from agent.interfaces import Memory
+from agent.sample import Reason, Sample, Shape, Value
 from drivers.modbus.block import Block
+from drivers.modbus.codec import Codec
 from drivers.modbus.exceptions import Meaning
 from drivers.modbus.framing import Framing, Question, question, variants
+from drivers.modbus.plan import BlockLimits, Span, halves
+from drivers.modbus.refusals import Refusals, content, divide
+from drivers.modbus.schedule import Slots
 from drivers.modbus.settings import DeviceSettings, LinkSettings, points
+from drivers.modbus.timing import Phase
 
 
 class Read(NamedTuple):
@@ -26,6 +32,14 @@ class Read(NamedTuple):
     cells: tuple[int, ...]
 
 
+class Heard(NamedTuple):
+    """What came of one read, and when."""
+
+    read: Read
+    answer: bytes | Meaning
+    ended_ns: int
+
+
 class Excuse(NamedTuple):
     """Why a block is not asked for at present."""
 
@@ -34,27 +48,103 @@ class Excuse(NamedTuple):
 
 
 @dataclass(slots=True, eq=False)
+class Group:
+    """Points of a device that are read together, at one interval."""
+
+    slots: Slots
+    shape: Shape
+    codecs: tuple[Codec, ...]
+    reads: tuple[Read, ...] = ()
+    lost: tuple[int, ...] = ()
+    """Cells whose addresses the device refuses; one may be asked for all the same, to see that the device is there."""
+
+    def sample(self, heard: Sequence[Heard]) -> Sample:
+        """Make the sample of one poll from what came of its reads, in order."""
+        values: list[Value | None] = [None] * len(self.shape.points)
+        reasons = bytearray(len(values))
+        for cell in self.lost:
+            reasons[cell] = Reason.CONFIGURATION_ERROR
+        for read, answer, _ in heard:
+            if isinstance(answer, bytes):
+                read.block.decode(answer, values, reasons)
+            else:
+                for cell in read.cells:
+                    reasons[cell] = answer.reason
+        return Sample(
+            self.shape,
+            heard[-1].ended_ns,
+            tuple(values),
+            bytes(reasons) if any(reasons) else b"",
+            self._ages_ms(heard) if len(heard) > 1 else (),
+        )
+
+    def _ages_ms(self, heard: Sequence[Heard]) -> tuple[int, ...]:
+        """How long before the last block each cell was learnt; empty when all were at once."""
+        ages = [0] * len(self.shape.points)
+        last_ns = heard[-1].ended_ns
+        for read, _, ended_ns in heard:
+            for cell in read.cells:
+                ages[cell] = (last_ns - ended_ns) // 1_000_000
+        return tuple(ages) if any(ages) else ()
+
+
+@dataclass(slots=True, eq=False)
 class Device:
     """What is asked of one device, and how it has been answering."""
 
     id: str
     unit_id: int
-    interval_ns: int
     limit_ns: int
     """How long an answer may take."""
-    shape: Shape
-    reads: tuple[Read, ...]
-    by_size: tuple[Question, ...]
-    """The same questions, the one with the shortest answer first."""
+    groups: tuple[Group, ...]
+    limits: BlockLimits
     framing: Framing
+    refusals: Refusals
+    by_size: tuple[Question, ...] = ()
+    """The questions of all groups, the one with the shortest answer first."""
     excused: dict[Question, Excuse] = field(default_factory=dict)
     """Blocks that are not answered though the device is there: asked again only now and then."""
-    refused: dict[Question, str] = field(default_factory=dict)
+    trouble: dict[Question, str] = field(default_factory=dict)
     """Blocks that bring nothing though the device is there, and what was last said of each."""
     answer_ms: float | None = None
     """How long its last answer took."""
+    errors: int = 0
+    """How often it was asked and no data came, whatever the reason."""
+    late_ms: float = 0.0
+    """How long after its slot began it was last asked."""
     overshadowed: bool = False
     """When its answer last did not come in time, that of the device asked before it had not come either."""
+
+    def plan(self) -> None:
+        """Work out how it is read, from what it is known to refuse."""
+        for group in self.groups:
+            blocks, group.lost = divide(group.codecs, self.limits, self.refusals.spans)
+            group.reads = tuple(self.read(block) for block in blocks)
+        questions = {read.question: None for group in self.groups for read in group.reads}
+        self.by_size = tuple(sorted(questions, key=lambda asked: asked.size))
+
+    def read(self, block: Block) -> Read:
+        """What reads this block."""
+        return Read(block, self.question(Span.of(block)), block.cells)
+
+    def question(self, span: Span) -> Question:
+        """The question for all addresses of a span."""
+        return question(
+            self.framing,
+            unit=self.unit_id,
+            function=span.table.function,
+            address=span.address,
+            count=span.end - span.address,
+        )
+
+    def pieces(self, read: Read) -> tuple[Read, ...]:
+        """The reads for the halves of a block; none if it holds only one point."""
+        return tuple(self.read(half) for half in halves(read.block, self.limits) or ())
+
+    @property
+    def refused(self) -> tuple[str, ...]:
+        """The names of the points whose addresses it refuses."""
+        return tuple(group.shape.points[cell].name for group in self.groups for cell in group.lost)
 
     def probe(self, attempt: int, fenced: Callable[[Question], bool]) -> Question | None:
         """The question that finds out whether the device is back; `None` if a late answer may pass for any one's.
@@ -66,59 +156,32 @@ class Device:
         candidates = chain((block,), variants(self.framing, block))
         return next((probe for probe in candidates if not fenced(probe)), None)
 
-    def sample(self, answers: Sequence[bytes | Meaning], ended_ns: Sequence[int]) -> Sample:
-        """Make the sample of one poll from the answers for each block and when they came."""
-        values: list[Value | None] = [None] * len(self.shape.points)
-        reasons = bytearray(len(values))
-        for (block, _, cells), answer in zip(self.reads, answers, strict=True):
-            if isinstance(answer, bytes):
-                block.decode(answer, values, reasons)
-            else:
-                for cell in cells:
-                    reasons[cell] = answer.reason
-        return Sample(
-            self.shape,
-            ended_ns[-1],
-            tuple(values),
-            bytes(reasons) if any(reasons) else b"",
-            self._ages_ms(ended_ns) if len(ended_ns) > 1 else (),
-        )
 
-    def _ages_ms(self, ended_ns: Sequence[int]) -> tuple[int, ...]:
-        """How long before the last block each cell was learnt; empty when all were at once."""
-        ages = [0] * len(self.shape.points)
-        for (_, _, cells), ended in zip(self.reads, ended_ns, strict=True):
-            for cell in cells:
-                ages[cell] = (ended_ns[-1] - ended) // 1_000_000
-        return tuple(ages) if any(ages) else ()
-
-
-def device(framing: Framing, settings: DeviceSettings, link: LinkSettings) -> Device:
+def device(
+    framing: Framing, settings: DeviceSettings, link: LinkSettings, memory: Memory, now_ns: int
+) -> Device:
     """Work out everything that can be known before the first answer."""
-    reads = tuple(
-        Read(
-            block,
-            question(
-                framing,
-                unit=settings.unit_id,
-                function=block.table.function,
-                address=block.address,
-                count=block.count,
-            ),
-            block.cells,
-        )
-        for block in settings.blocks
-    )
-    return Device(
+    codecs, its_points = settings.codecs, points(settings)
+    refusals = Refusals(memory, settings.id, content(settings.unit_id, codecs))
+    refusals.recall(now_ns)
+    made = Device(
         id=settings.id,
         unit_id=settings.unit_id,
-        interval_ns=ns(settings.interval),
         limit_ns=ns(settings.limit(link.timeout)),
-        shape=Shape(settings.id, points(settings)),
-        reads=reads,
-        by_size=tuple(sorted((read.question for read in reads), key=lambda asked: asked.size)),
+        groups=tuple(
+            Group(
+                Slots(ns(rhythm.interval), rhythm.phase is Phase.CLOCK),
+                Shape(settings.id, tuple(its_points[cell] for cell in cells)),
+                tuple(codecs[cell] for cell in cells),
+            )
+            for rhythm, cells in settings.groups
+        ),
+        limits=settings.limits,
         framing=framing,
+        refusals=refusals,
     )
+    made.plan()
+    return made
 
 
 def ns(length: timedelta) -> int:

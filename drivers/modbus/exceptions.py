@@ -22,12 +22,15 @@ class Meaning(NamedTuple):
     """The device itself did not answer, or nothing that can be used: asking it costs the others their time."""
     words: str = ""
     """What is known beyond the name."""
+    address: bool = False
+    """The device is there, and has not all of the addresses that it was asked for."""
 
 
 EXCEPTIONS: Final = {
     0x01: Meaning("illegal_function", Reason.CONFIGURATION_ERROR),
-    0x02: Meaning("illegal_data_address", Reason.CONFIGURATION_ERROR),
-    0x03: Meaning("illegal_data_value", Reason.CONFIGURATION_ERROR),
+    0x02: Meaning("illegal_data_address", Reason.CONFIGURATION_ERROR, address=True),
+    # Of a read it should mean the count (7); some devices say it where others say 02, and halves are as good a remedy.
+    0x03: Meaning("illegal_data_value", Reason.CONFIGURATION_ERROR, address=True),
     0x04: Meaning("server_device_failure", Reason.DEVICE_FAILURE),
     0x05: Meaning("acknowledge", Reason.DEVICE_BUSY),
     0x06: Meaning("server_device_busy", Reason.DEVICE_BUSY),

@@ -17,7 +17,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, 
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from agent.interfaces import Context, Unavailable
 from agent.sample import Sample
@@ -28,9 +28,13 @@ from drivers.modbus.framing import Framing, Mbap
 from drivers.modbus.line import Line
 from drivers.modbus.outlet import Outlet
 from drivers.modbus.polling import Polling
-from drivers.modbus.schedule import Schedule
+from drivers.modbus.schedule import Schedule, Turn
 from drivers.modbus.settings import LinkSettings
 from drivers.modbus.transaction import Conversation
+from drivers.modbus.usage import Usage
+
+LOOK_NS: Final = 10_000_000_000
+"""Where something is read by the wall clock, a step of it is noticed within this time."""
 
 T = TypeVar("T")
 
@@ -72,8 +76,12 @@ class ModbusLink:
     def __init__(self, settings: LinkSettings, context: Context) -> None:
         self._id = settings.id
         self._now_ns = context.clock.monotonic_ns
+        self._wall_ns = context.clock.wall_ns
         self._framing: Framing = Mbap()
-        self._seats = {each.id: _Seat(device(self._framing, each, settings)) for each in settings.devices}
+        self._seats = {
+            each.id: _Seat(device(self._framing, each, settings, context.memory, self._now_ns()))
+            for each in settings.devices
+        }
         self._limit_ns = ns(settings.timeout)
         slowest_ns = max((seat.device.limit_ns for seat in self._seats.values()), default=self._limit_ns)
         self._quiet_ns = slowest_ns if settings.quiet is None else ns(settings.quiet)
@@ -89,6 +97,7 @@ class ModbusLink:
         self._schedule = Schedule()
         self._polling = Polling(settings.id, self._line, self._conversation, self._schedule)
         self._errands = Errands()
+        self._usage = Usage(self._now_ns())
         self._stirred: asyncio.Future[int] | None = None
         self._lost = ""
 
@@ -107,16 +116,29 @@ class ModbusLink:
 
     @property
     def devices(self) -> Mapping[str, Mapping[str, Any]]:
-        """By device: `state` (ok or silent), `failures` in a row, `answer_ms` its last answer took, `missed_slots`."""
+        """By device: how it has been answering.
+
+        `state` (ok or silent), `failures` in a row, `answer_ms` its last answer took, `late_ms` it was last asked after
+        its slot began, `missed_slots`, `errors` (questions that brought no data), and the points whose addresses it
+        refuses, where there are such: `refused`.
+        """
         return {
             name: {
                 "state": "silent" if self._schedule.failures(name) else "ok",
                 "failures": self._schedule.failures(name),
                 "answer_ms": seat.device.answer_ms,
+                "late_ms": seat.device.late_ms,
                 "missed_slots": self._missed(seat),
+                "errors": seat.device.errors,
+                **({"refused": list(seat.device.refused)} if seat.device.refusals else {}),
             }
             for name, seat in self._seats.items()
         }
+
+    @property
+    def figures(self) -> Mapping[str, float]:
+        """Of the last minute: `utilisation` of the line, from 0 to 1, and the worst `lateness_ms` of a poll."""
+        return self._usage.figures(self._now_ns())
 
     async def source(self, device: str) -> AsyncGenerator[Sample, None]:
         """The samples of one device: one for each poll, and for each probe in vain. Raises `Unavailable`."""
@@ -127,9 +149,11 @@ class ModbusLink:
             seat.outlet.fail(RuntimeError(f"device {device}: its source was opened a second time"))
             self._release(seat)
         seat.outlet = outlet = Outlet()
+        if any(group.slots.clock for group in seat.device.groups):
+            self._follow_the_clock()
         self._schedule.add(
             device,
-            interval_ns=seat.device.interval_ns,
+            [group.slots for group in seat.device.groups],
             cost_ns=seat.device.limit_ns,
             now_ns=self._now_ns(),
         )
@@ -197,16 +221,21 @@ class ModbusLink:
             while True:
                 if self._conversation.heard:
                     self._polling.hear([seat.device for seat in self._seats.values()])
+                if self._schedule.by_clock:
+                    self._follow_the_clock()
+                late_ns = 0
                 if errand := self._errands.next(now_ns):
                     await self._errands.carry_out(errand, self._line, self._conversation.wait_ns)
-                elif name := self._schedule.next(now_ns):
-                    await self._turn(self._seats[name])
+                elif turn := self._schedule.next(now_ns):
+                    late_ns = turn.late_ns
+                    await self._turn(self._seats[turn.device], turn)
                 elif errand := self._errands.meanwhile(now_ns, self._schedule.wake_ns()):
                     await self._errands.carry_out(errand, self._line, self._conversation.wait_ns)
                 else:
                     now_ns = await self._rest()
                     continue
-                now_ns = self._now_ns()
+                begun_ns, now_ns = now_ns, self._now_ns()
+                self._usage.took(begun_ns, now_ns, late_ns)
         except Unavailable as lost:
             self._fail(str(lost))
 
@@ -214,6 +243,8 @@ class ModbusLink:
         """Sleep until it is somebody's turn or something changes; what time it is then. Raises `Unavailable`."""
         loop = asyncio.get_running_loop()
         moments = [self._schedule.wake_ns(), self._errands.wake_ns()]
+        if self._schedule.by_clock:
+            moments.append(self._now_ns() + LOOK_NS)
         wake_ns = min((moment for moment in moments if moment is not None), default=None)
         stirred: asyncio.Future[int] = loop.create_future()
         self._stirred = stirred
@@ -230,6 +261,9 @@ class ModbusLink:
         self._line.check()
         return max(self._now_ns(), not_before_ns)
 
+    def _follow_the_clock(self) -> None:
+        self._schedule.follow(self._wall_ns() - self._now_ns())
+
     def _stir(self) -> None:
         if self._stirred is not None:
             _set(self._stirred, 0)
@@ -241,10 +275,11 @@ class ModbusLink:
                 seat.outlet.fail(Unavailable(self._lost))
         self._errands.fail(Unavailable(self._lost))
 
-    async def _turn(self, seat: _Seat) -> None:
-        """Poll a device, and hand the sample on. A bug in it ends its source, and no other's."""
+    async def _turn(self, seat: _Seat, turn: Turn) -> None:
+        """Poll a group of a device, and hand on what was learnt. A bug in it ends its source, and no other's."""
+        seat.device.late_ms = turn.late_ns / 1e6
         try:
-            sample = await self._polling.turn(seat.device)
+            samples = await self._polling.turn(seat.device, turn.group)
         except Unavailable:
             raise
         except Exception as error:
@@ -253,7 +288,8 @@ class ModbusLink:
             seat.outlet.fail(error)
         else:
             if seat.outlet is not None:
-                seat.missed += seat.outlet.put(sample)
+                for sample in samples:
+                    seat.missed += seat.outlet.put(sample)
 
     def _missed(self, seat: _Seat) -> int:
         return seat.missed + self._schedule.missed(seat.device.id)

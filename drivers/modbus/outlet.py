@@ -1,24 +1,25 @@
-"""Between a link, which cannot wait, and whoever takes the samples of one device: one sample, the newest."""
+"""Between a link, which cannot wait, and whoever takes the samples of one device: the newest of each shape."""
 
 from __future__ import annotations
 
 import asyncio
 
-from agent.sample import Sample
+from agent.sample import Sample, Shape
 
 
 class Outlet:
-    """Holds at most one sample. One side puts and never waits; the other takes, one call at a time."""
+    """Holds at most one sample of each shape. One side puts and never waits; the other takes, one call at a time."""
 
     def __init__(self) -> None:
-        self._newest: Sample | None = None
+        self._newest: dict[Shape, Sample] = {}
+        """In the order in which they came."""
         self._error: Exception | None = None
         self._awaited: asyncio.Future[None] | None = None
 
     def put(self, sample: Sample) -> bool:
         """Offer a sample; whether an older one had to go that nobody took."""
-        replaced = self._newest is not None
-        self._newest = sample
+        replaced = self._newest.pop(sample.shape, None) is not None
+        self._newest[sample.shape] = sample
         self._wake()
         return replaced
 
@@ -29,13 +30,12 @@ class Outlet:
 
     async def take(self) -> Sample:
         """Wait for a sample, however long it takes. Raises what `fail` was given."""
-        while self._newest is None:
+        while not self._newest:
             if self._error is not None:
                 raise self._error
             self._awaited = asyncio.get_running_loop().create_future()
             await self._awaited
-        sample, self._newest = self._newest, None
-        return sample
+        return self._newest.pop(next(iter(self._newest)))
 
     def _wake(self) -> None:
         if self._awaited is not None and not self._awaited.done():

@@ -9,7 +9,7 @@ in a block that is there anyway.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Self
 
@@ -63,13 +63,18 @@ class BlockLimits:
         return Span(codec.table, codec.address // step * step, -(-codec.end // step) * step)
 
 
-def plan(codecs: Sequence[Codec], limits: BlockLimits, refused: Sequence[Span] = ()) -> tuple[Block, ...]:
-    """Divide the points of a device into blocks: each into exactly one, and wholly.
+def plan(
+    codecs: Sequence[Codec],
+    limits: BlockLimits,
+    refused: Sequence[Span] = (),
+    without: Collection[int] = (),
+) -> tuple[Block, ...]:
+    """Divide the points of a device, `without` some, into blocks: each into exactly one, and wholly.
 
     Points may overlap or be the same. No block of several points holds one of the spans that are `refused`. Raises
     `ValueError` when one point alone is longer than the limit.
     """
-    members = [Member(cell, codec) for cell, codec in enumerate(codecs)]
+    members = [Member(cell, codec) for cell, codec in enumerate(codecs) if cell not in without]
     return tuple(group for table in Table for group in _blocks(table, members, limits, refused))
 
 

@@ -1,8 +1,10 @@
-"""One turn: a device is asked for all its blocks, and if something does not answer, who is to blame.
+"""One turn: a device is asked for all blocks of a group, and if something does not answer, who is to blame.
 
 - A device, if it answers nothing: then it is only probed, as `schedule` allows.
 - A block, if the device has just answered something else: then that block is left out, and tried now and then out of
   the account of the failing.
+- An address, if the device answers that it has not all of a block: then the halves of the block are asked for, and so
+  on, until it is found; see `refusals`.
 - Whoever was asked before, if the answer does come, too late, and the one before it had not come either: a gateway
   waits longer for a dead device than we do, and the next one's question waits in it.
 - The connection, if nobody answers at all: it is dropped.
@@ -18,10 +20,11 @@ from typing import Final
 import structlog
 
 from agent.sample import Sample, nothing_learnt
-from drivers.modbus.device import Device, Excuse
+from drivers.modbus.device import Device, Excuse, Group, Heard
 from drivers.modbus.exceptions import Meaning, meaning
 from drivers.modbus.framing import Question
 from drivers.modbus.line import Line
+from drivers.modbus.plan import Span
 from drivers.modbus.schedule import RETURN_NS, Schedule
 from drivers.modbus.transaction import Conversation, Refusal, Unfit
 
@@ -29,6 +32,9 @@ log = structlog.get_logger()
 
 IN_VAIN: Final = 3
 """A connection on which nobody answers is dropped after this many time-outs in a row, and no less than one a device."""
+SPLITS: Final = 16
+"""So many refused blocks are halved in one turn, which is enough to find one address among any number; what is left is
+for the next."""
 HUNG_UP: Final = 3
 """So many connections in a row that end over a question, and the link is lost: two may be one block's fault."""
 
@@ -52,22 +58,37 @@ class Polling:
         self.exceptions: dict[str, int] = {}
         """By name."""
 
-    async def turn(self, device: Device) -> Sample:
-        """Poll a device; one that is silent is probed first, and polled at once if it answers. Raises `Unavailable`."""
+    async def turn(self, device: Device, number: int) -> Sequence[Sample]:
+        """Poll a group of a device; one that is silent is probed first, and polled at once if it answers.
+
+        The sample of the group or, if the device does not answer, one of each group. Raises `Unavailable`.
+        """
         begun_ns = self._line.now_ns()
         failures = self._schedule.failures(device.id)
         doubtful = failures > 0 or self._conversation.suspects(device.unit_id, begun_ns)
         if doubtful and (silence := await self._probe(device, failures)):
             self._fell_silent(device, silence, begun_ns)
-            return nothing_learnt(device.shape, self._line.now_ns(), silence.reason)
-        answers, ended_ns, silence = await self._poll(device, proven=doubtful)
+            return self._nothing_learnt(device, silence)
+        group = device.groups[number]
+        heard, silence = await self._poll(device, group, proven=doubtful)
+        sample = group.sample(heard)
         if silence:
             self._fell_silent(device, silence, begun_ns)
-        else:
-            self._schedule.answered(device.id, ended_ns[-1])
-            if failures:
-                log.info("device.answers", link=self._link, device=device.id, failures=failures)
-        return device.sample(answers, ended_ns)
+            return [sample, *self._nothing_learnt(device, silence, besides=group)]
+        if failures:
+            log.info("device.answers", link=self._link, device=device.id, failures=failures)
+        if device.refusals:
+            await self._ask_again(device)
+        self._schedule.answered(device.id, number, heard[-1].ended_ns)
+        return [sample]
+
+    def _nothing_learnt(self, device: Device, silence: Meaning, besides: Group | None = None) -> list[Sample]:
+        now_ns = self._line.now_ns()
+        return [
+            nothing_learnt(group.shape, now_ns, silence.reason)
+            for group in device.groups
+            if group is not besides
+        ]
 
     async def _probe(self, device: Device, failures: int) -> Meaning | None:
         """Ask one short question; what it means if the device is not there, or that is not certain."""
@@ -81,33 +102,46 @@ class Polling:
         return answer if answer.silent or uncertain else None
 
     async def _poll(
-        self, device: Device, *, proven: bool
-    ) -> tuple[list[bytes | Meaning], list[int], Meaning | None]:
-        """The answers for all blocks, when they came, and what it means if the device falls silent on the way.
+        self, device: Device, group: Group, *, proven: bool
+    ) -> tuple[list[Heard], Meaning | None]:
+        """What came of all blocks, and what it means if the device falls silent on the way.
 
         `proven`: it has just answered, so if a block does not, it is that block's fault; then the next must answer.
         """
-        answers: list[bytes | Meaning] = []
-        ended_ns: list[int] = []
+        heard: list[Heard] = []
         silence: Meaning | None = None
-        for _, asked, _ in device.reads:
+        pending = [*reversed(group.reads)]
+        splits = 0
+        news = False
+        while pending:
+            read = pending.pop()
+            asked = read.question
             begun_ns = self._line.now_ns()
             answer: bytes | Meaning | None = silence or self._excuse(device, asked, begun_ns)
             if answer is None and self._conversation.fenced(asked):  # a block before it was not answered
                 answer = meaning(None)
             if answer is None:
                 answer = await self._ask(device, asked)
-                if isinstance(answer, bytes) or not answer.silent:
+                if isinstance(answer, bytes):
                     proven = True
+                    news = (bool(device.refusals) and device.refusals.drop(Span.of(read.block))) or news
+                elif not answer.silent:
+                    proven = True
+                    if answer.address:
+                        news = device.refusals.add(Span.of(read.block), begun_ns) or news
+                        if splits < SPLITS and (pieces := device.pieces(read)):
+                            splits += 1
+                            pending += reversed(pieces)
+                            continue
                 elif proven:
                     self._excuse_from_now(device, asked, answer, begun_ns)
                     proven = False
                 else:
                     silence = answer
-                    device.excused.clear()  # what is silent as a whole may be another device when it is back
-            answers.append(answer)
-            ended_ns.append(self._line.now_ns())
-        return answers, ended_ns, silence
+            heard.append(Heard(read, answer, self._line.now_ns()))
+        if news:
+            self._plan_again(device)
+        return heard, silence
 
     async def _ask(self, device: Device, asked: Question) -> bytes | Meaning:
         """The data of the answer, or what it means that there is none."""
@@ -116,10 +150,12 @@ class Polling:
             self._in_vain = 0
             self._hung_up = 0
             device.answer_ms = self._line.took_ns / 1e6
-            if device.refused:
-                self._log_refusal(device, asked, None)
+            if device.trouble:
+                self._log_trouble(device, asked, None)
             return answer
-        what = meaning(answer)
+        device.errors += 1
+        if isinstance(answer, Refusal):
+            return self._refusal(device, asked, answer)
         match answer:
             case None:
                 self.timeouts += 1
@@ -132,14 +168,53 @@ class Polling:
                     raise self._line.unavailable(words)
             case Unfit():
                 self._in_vain = 0
-            case Refusal():
-                self._in_vain = 0
-                self._hung_up = 0
-                self.exceptions[what.name] = self.exceptions.get(what.name, 0) + 1
-                if not what.silent:
-                    device.answer_ms = self._line.took_ns / 1e6
-                    self._log_refusal(device, asked, what)
+        return meaning(answer)
+
+    def _refusal(self, device: Device, asked: Question, refusal: Refusal) -> Meaning:
+        """Take note of an exception; what it means."""
+        self._in_vain = 0
+        self._hung_up = 0
+        what = meaning(refusal)
+        self.exceptions[what.name] = self.exceptions.get(what.name, 0) + 1
+        if what.address and self._conversation.suspects(asked.unit, self._line.now_ns()):
+            what = what._replace(address=False)  # it may be the answer to an earlier question
+        if not what.silent:
+            device.answer_ms = self._line.took_ns / 1e6
+            if not what.address:
+                self._log_trouble(device, asked, what)
         return what
+
+    # --- addresses that a device does not have -----------------------------------------------------------------
+
+    async def _ask_again(self, device: Device) -> None:
+        """Find out whether a device that refuses some of its addresses still does, if it is time to."""
+        now_ns = self._line.now_ns()
+        span = device.refusals.due(now_ns)
+        if span is None or not self._schedule.covers(device.limit_ns, now_ns):
+            return
+        asked = device.question(span)
+        if self._conversation.fenced(asked):
+            return
+        answer = await self._ask(device, asked)
+        ended_ns = self._line.now_ns()
+        if isinstance(answer, bytes):
+            device.refusals.drop(span)
+            self._plan_again(device)
+        elif answer.address:
+            device.refusals.again(span, ended_ns)
+        else:
+            device.refusals.put_off(span, ended_ns)
+            if answer.silent:
+                self._schedule.charge(ended_ns, self._spent_ns(now_ns, ended_ns))
+
+    def _plan_again(self, device: Device) -> None:
+        """Read a device by what is known now, and say which points that is news for."""
+        before = device.refused
+        device.plan()
+        if news := [name for name in device.refused if name not in before]:
+            log.warning("points.refused", link=self._link, device=device.id, points=news)
+        if news := [name for name in before if name not in device.refused]:
+            log.info("points.answered", link=self._link, device=device.id, points=news)
 
     # --- who is to blame ---------------------------------------------------------------------------------------
 
@@ -147,6 +222,9 @@ class Polling:
         """Take note of a device that does not answer, and of a connection that may be to blame."""
         news = not self._schedule.failures(device.id)
         now_ns = self._line.now_ns()
+        if news:  # what is silent as a whole may be another device when it is back
+            device.excused.clear()
+            device.refusals.doubt(now_ns)
         self._schedule.failed(device.id, now_ns, spent_ns=self._spent_ns(begun_ns, now_ns))
         (log.warning if news else log.debug)(
             "device.silent", link=self._link, device=device.id, reason=silence.name, error=silence.words
@@ -181,17 +259,17 @@ class Polling:
         now_ns = self._line.now_ns()
         self._schedule.charge(now_ns, self._spent_ns(begun_ns, now_ns))
         device.excused[asked] = Excuse(what, now_ns + RETURN_NS // 2)
-        self._log_refusal(device, asked, what)
+        self._log_trouble(device, asked, what)
 
     def _spent_ns(self, begun_ns: int, now_ns: int) -> int:
         """What a failure took from the others: the silence that may have to follow is theirs too."""
         return now_ns - begun_ns + self._conversation.wait_ns(now_ns)
 
-    def _log_refusal(self, device: Device, asked: Question, what: Meaning | None) -> None:
+    def _log_trouble(self, device: Device, asked: Question, what: Meaning | None) -> None:
         """Say once that a block brings nothing, and once that it does again."""
-        before = device.refused.pop(asked, None)
+        before = device.trouble.pop(asked, None)
         if what is not None:
-            device.refused[asked] = what.name
+            device.trouble[asked] = what.name
         if before != (what and what.name):
             (log.warning if what else log.info)(
                 "block.refused" if what else "block.answered",

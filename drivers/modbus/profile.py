@@ -18,6 +18,7 @@ from agent.sample import Point
 from drivers.modbus.codec import Codec
 from drivers.modbus.plan import MOST_BITS, MOST_REGISTERS
 from drivers.modbus.registers import Order, Table, Type
+from drivers.modbus.timing import Phase, RequestDelay, Timeout
 
 Gap = Annotated[
     int,
@@ -53,12 +54,6 @@ Borders = Annotated[
     tuple[Annotated[int, Meta(ge=1, le=65535)], ...],
     Meta(description="Addresses that no request may cross: it ends before them, or begins there or after."),
 ]
-RequestDelay = Annotated[
-    timedelta,
-    Limits("0ms", "60s"),
-    Meta(description="Pause between an answer of the device and the next request to it."),
-]
-Timeout = Annotated[timedelta, Limits("10ms", "60s"), Meta(description="How long an answer may take.")]
 
 
 class PointSettings(PointBase, frozen=True, kw_only=True):
@@ -101,6 +96,15 @@ class PointSettings(PointBase, frozen=True, kw_only=True):
         tuple[Fraction, ...],
         Meta(description="Raw values that mean `no value`, signed or as the bit pattern: -32768 or 0x8000."),
     ] = ()
+    interval: Annotated[
+        timedelta | None,
+        Limits("100ms", "24h"),
+        Meta(description="How often it is read; as the device if left out."),
+    ] = None
+    phase: Annotated[
+        Phase | None,
+        Meta(description="When in its interval it is read; as the device if left out."),
+    ] = None
 
     def __post_init__(self) -> None:
         PointBase.__post_init__(self)

@@ -15,6 +15,7 @@ from msgspec import Meta
 from agent.fields import Filed, Id, Limits, duration_text
 from agent.interfaces import DeviceBase, LinkBase
 from agent.sample import Point
+from drivers.modbus.account import SHARE
 from drivers.modbus.block import Block
 from drivers.modbus.codec import Codec
 from drivers.modbus.plan import BlockLimits, plan
@@ -29,7 +30,8 @@ from drivers.modbus.profile import (
     Profile,
 )
 from drivers.modbus.registers import Order
-from drivers.modbus.schedule import RETURN_NS, SHARE
+from drivers.modbus.schedule import RETURN_NS
+from drivers.modbus.timing import Phase, Rhythm, together
 
 
 class DeviceSettings(DeviceBase, frozen=True, kw_only=True):
@@ -57,6 +59,13 @@ class DeviceSettings(DeviceBase, frozen=True, kw_only=True):
     interval: Annotated[timedelta, Limits("100ms", "24h"), Meta(description="How often it is read.")] = (
         timedelta(seconds=10)
     )
+    phase: Annotated[
+        Phase,
+        Meta(
+            description="When in its interval it is read: spread over it by the device's id, or at whole multiples of it by the "
+            "clock (UTC), such as the quarter-hours."
+        ),
+    ] = Phase.SPREAD
     timeout: Annotated[
         timedelta | None,
         Limits("10ms", "60s"),
@@ -96,6 +105,7 @@ class DeviceSettings(DeviceBase, frozen=True, kw_only=True):
                 )
         for point, codec in zip(self.selected, self.codecs, strict=True):
             self._fits(point, codec)
+            self._rhythm(point).check()
 
     def _fits(self, point: PointSettings, codec: Codec) -> None:
         """Raise `ValueError` if no request can read this point."""
@@ -155,10 +165,28 @@ class DeviceSettings(DeviceBase, frozen=True, kw_only=True):
         """How long an answer may take; `otherwise` is the link's."""
         return self.timeout or self._defaults.timeout or otherwise
 
+    def _rhythm(self, point: PointSettings) -> Rhythm:
+        return Rhythm(point.interval or self.interval, point.phase or self.phase)
+
+    @property
+    def groups(self) -> tuple[tuple[Rhythm, tuple[int, ...]], ...]:
+        """Which points are read together, by their indexes, and when: the most frequent first."""
+        return together([self._rhythm(point) for point in self.selected])
+
+    @property
+    def requests(self) -> tuple[tuple[Rhythm, tuple[Block, ...]], ...]:
+        """For each group, the blocks that read it once."""
+        codecs = self.codecs
+        every = range(len(codecs))
+        return tuple(
+            (rhythm, plan(codecs, self.limits, without=set(every).difference(cells)))
+            for rhythm, cells in self.groups
+        )
+
     @property
     def blocks(self) -> tuple[Block, ...]:
-        """The requests that read the device once."""
-        return plan(self.codecs, self.limits)
+        """The requests that read every point once."""
+        return tuple(block for _, blocks in self.requests for block in blocks)
 
 
 class LinkSettings(LinkBase, frozen=True, kw_only=True):
@@ -201,7 +229,7 @@ def allowance(link: LinkSettings) -> timedelta:
     quiet = link.quiet or max(limits, default=link.timeout)
     wait = 2 * sum((limit + quiet for limit in limits), timedelta()) / SHARE
     return (
-        3 * min((device.interval for device in link.devices), default=timedelta())
+        3 * min((device.groups[0][0].interval for device in link.devices), default=timedelta())
         + timedelta(microseconds=RETURN_NS / 1000)
         + wait
     )
@@ -221,7 +249,11 @@ def problems(link: LinkSettings) -> Iterator[tuple[tuple[str | int, ...], str]]:
             ("quiet",),
             f"quiet: expected no less than the longest timeout of the link, {expected}, found {found}",
         )
-    share = sum(len(device.blocks) * link.request_delay / device.interval for device in link.devices)
+    share = sum(
+        len(blocks) * link.request_delay / rhythm.interval
+        for device in link.devices
+        for rhythm, blocks in device.requests
+    )
     if share >= 1:
         taken = f"the pauses alone take {share:.0%} of it: read less often, or fewer points"
         yield ("request_delay",), f"request_delay: expected time for the requests too, found that {taken}"

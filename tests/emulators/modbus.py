@@ -201,6 +201,16 @@ def at(address: int, behaviour: Behaviour, otherwise: Behaviour | None = None) -
     return chosen
 
 
+def without(*addresses: int) -> Behaviour:
+    """A device that does not have these addresses, and refuses whatever is asked for with one of them."""
+
+    async def behaviour(request: Request) -> None:
+        asked = range(request.address, request.address + request.count)
+        await (refuses(2) if any(address in asked for address in addresses) else good)(request)
+
+    return behaviour
+
+
 class SerialGateway:
     """A gateway in front of a serial line: one request after the other, and each dead unit holds it up for a while.
 

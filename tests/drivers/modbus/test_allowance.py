@@ -7,7 +7,7 @@ import pytest
 from drivers.modbus import DeviceSettings, LinkSettings, allowance
 from drivers.modbus.profile import PointSettings
 from drivers.modbus.registers import Table, Type
-from drivers.modbus.schedule import Schedule
+from drivers.modbus.schedule import Schedule, Slots
 
 POINT = PointSettings(name="p", table=Table.HOLDING, address=0, register_type=Type.UINT16)
 S = 1_000_000_000
@@ -17,16 +17,16 @@ def longest_gap_s(devices, interval_s, limit_s, quiet_s, hours=6):
     """Let all devices of a link stay silent; the longest time in which no attempt ended, in seconds."""
     schedule, now_ns = Schedule(), 0
     for number in range(devices):
-        schedule.add(f"d{number}", interval_ns=interval_s * S, cost_ns=limit_s * S, now_ns=0)
+        schedule.add(f"d{number}", [Slots(interval_s * S)], cost_ns=limit_s * S, now_ns=0)
     ended_ns, longest_ns = 0, 0
     while now_ns < hours * 3600 * S:
-        device = schedule.next(now_ns)
-        if device is None:
+        turn = schedule.next(now_ns)
+        if turn is None:
             now_ns = schedule.wake_ns()
             continue
         now_ns += limit_s * S
         longest_ns, ended_ns = max(longest_ns, now_ns - ended_ns), now_ns
-        schedule.failed(device, now_ns, spent_ns=(limit_s + quiet_s) * S)
+        schedule.failed(turn.device, now_ns, spent_ns=(limit_s + quiet_s) * S)
         now_ns += quiet_s * S
     return longest_ns / S
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
-from agent.sample import Reason
-from drivers.modbus.device import Device, device
-from drivers.modbus.exceptions import EXCEPTIONS, meaning
+from agent.memory import MemoryFile
+from agent.sample import Reason, Sample
+from drivers.modbus.device import Device, Heard, device
+from drivers.modbus.exceptions import EXCEPTIONS, Meaning, meaning
 from drivers.modbus.framing import Mbap, Question
 from drivers.modbus.profile import PointSettings
 from drivers.modbus.registers import Table, Type
@@ -34,7 +36,13 @@ def meter(*blocks: tuple[int, int], limit: timedelta | None = None) -> Device:
         ),
     )
     link = LinkSettings(id="plant", driver="modbus", host="localhost", devices=(settings,))
-    return device(Mbap(), settings, link)
+    return device(Mbap(), settings, link, MemoryFile().part("test"), 0)
+
+
+def sample(here: Device, answers: Sequence[bytes | Meaning], ended_ns: Sequence[int]) -> Sample:
+    """The sample of its only group."""
+    [group] = here.groups
+    return group.sample([Heard(*heard) for heard in zip(group.reads, answers, ended_ns, strict=True)])
 
 
 def nothing(_: Question) -> bool:
@@ -77,21 +85,21 @@ def test_at_the_end_of_the_table():
 def test_all_good():
     """A sample whose cells are all good, learnt at once, has neither reasons nor ages."""
     here = meter((0, 2))
-    sample = here.sample([b"\x00\x07\x00\x08"], [5 * MS])
-    assert sample.values == (7, 8)
-    assert (sample.reasons, sample.ages_ms, sample.monotonic_ns) == (b"", (), 5 * MS)
-    assert sample.shape is here.shape
+    made = sample(here, [b"\x00\x07\x00\x08"], [5 * MS])
+    assert made.values == (7, 8)
+    assert (made.reasons, made.ages_ms, made.monotonic_ns) == (b"", (), 5 * MS)
+    assert made.shape is here.groups[0].shape
 
 
 def test_some_bad():
     """A block that brought nothing makes its own cells bad, for its reason; each cell has the age of its block."""
     here = meter((0, 1), (100, 2), (200, 1))
     answers = [b"\x00\x07", meaning(Refusal(6)), b"\x00\x09"]
-    sample = here.sample(answers, [5 * MS, 12 * MS, 14 * MS])
-    assert sample.values == (7, None, None, 9)
-    assert sample.reasons == bytes([Reason.GOOD, Reason.DEVICE_BUSY, Reason.DEVICE_BUSY, Reason.GOOD])
-    assert sample.ages_ms == (9, 2, 2, 0)
-    assert sample.monotonic_ns == 14 * MS
+    made = sample(here, answers, [5 * MS, 12 * MS, 14 * MS])
+    assert made.values == (7, None, None, 9)
+    assert made.reasons == bytes([Reason.GOOD, Reason.DEVICE_BUSY, Reason.DEVICE_BUSY, Reason.GOOD])
+    assert made.ages_ms == (9, 2, 2, 0)
+    assert made.monotonic_ns == 14 * MS
 
 
 def test_meanings():

@@ -18,7 +18,7 @@ from agent.interfaces import Context, Unavailable
 from agent.memory import MemoryFile
 from agent.sample import Reason, Sample
 from drivers.modbus import open as open_link
-from drivers.modbus.device import Device
+from drivers.modbus.device import Group
 from drivers.modbus.link import ModbusLink
 from drivers.modbus.profile import PointSettings
 from drivers.modbus.registers import Table, Type
@@ -296,7 +296,7 @@ async def test_one_block_brings_nothing_without_ids():
 
 async def test_refusals_are_said_once():
     """What a block is refused with is said once, and so is that it is not refused any more."""
-    script = [refuses(2), refuses(2), refuses(2), emulated.good]
+    script = [refuses(6), refuses(6), refuses(6), emulated.good]
     with structlog.testing.capture_logs() as logs:
         async with (
             Server({BAD: script}) as server,
@@ -308,7 +308,106 @@ async def test_refusals_are_said_once():
         "block.refused",
         "block.answered",
     ]
-    assert logs[-1] | {"address": 100, "reason": "illegal_data_address", "device": "unit-5"} == logs[-1]
+    assert logs[-1] | {"address": 100, "reason": "server_device_busy", "device": "unit-5"} == logs[-1]
+
+
+# --- addresses that a device does not have ---------------------------------------------------------------------
+
+ROW = range(100, 160)
+"""Addresses that are read together."""
+
+
+async def test_an_address_that_is_not_there():
+    """One address that a device does not have costs its own point, not its block; that is said once, by name."""
+    with structlog.testing.capture_logs() as logs:
+        async with (
+            Server({BAD: [emulated.without(137)]}) as server,
+            opened(server, device(BAD, *ROW), device(WELL)) as here,
+            taking(here, BAD, WELL) as (bad, well),
+        ):
+            first, *others = await bad.next(4)
+            for sample in (first, *others):  # the first too: the halves are asked for at once
+                expected = tuple(register(BAD, address) if address != 137 else None for address in ROW)
+                assert sample.values == expected
+                assert reasons(sample)[37] is Reason.CONFIGURATION_ERROR
+            assert server.requests[BAD] <= 20 + 2 * len(bad.samples)
+            await well.next()
+            assert here.devices["unit-5"]["refused"] == ["at-137"]
+            assert "refused" not in here.devices["unit-6"]
+    [refused] = [log for log in logs if log["log_level"] != "debug"]
+    assert (refused["event"], refused["device"], refused["points"]) == (
+        "points.refused",
+        "unit-5",
+        ["at-137"],
+    )
+
+
+async def test_refused_addresses_are_remembered():
+    """After a restart they are not asked for, until it is time to find out again."""
+    context = Context(Clock(), MemoryFile().part("test"))
+    asked = []
+    for _ in range(2):
+        async with (
+            Server({BAD: [emulated.without(103)]}) as server,
+            open_link(link(server.port, device(BAD, *ROW)), context) as here,
+            taking(here, BAD) as (bad,),
+        ):
+            [sample] = await bad.next()
+            assert reasons(sample).count(Reason.GOOD) == len(ROW) - 1
+            asked.append(server.requests[BAD])
+    assert asked[0] > 6
+    assert asked[1] == 2
+
+
+async def test_a_device_that_starts_up():
+    """One that refuses everything at first is read whole again when it does not any more: soon after a silence."""
+    starting: list[Behaviour] = [refuses(2)] * 40 + [emulated.nothing] + [emulated.good]
+    with structlog.testing.capture_logs() as logs:
+        async with (
+            Server({BAD: starting}) as server,
+            opened(server, device(BAD, *range(100, 108), timeout=timedelta(seconds=0.3))) as here,
+            taking(here, BAD) as (bad,),
+        ):
+            await bad.until(Reason.CONFIGURATION_ERROR)
+            assert len(here.devices["unit-5"]["refused"]) >= 1
+            await bad.until(Reason.TIMEOUT)
+            async with asyncio.timeout(LIMIT_S):
+                while "refused" in here.devices["unit-5"]:
+                    await bad.next()
+            [sample] = await bad.next()
+            assert is_right(sample, BAD, *range(100, 108))
+    events = [log["event"] for log in logs if log["log_level"] != "debug"]
+    assert events[0] == "points.refused"
+    assert events[-1] == "points.answered"
+
+
+async def test_groups():
+    """Points of other intervals make samples of other shapes, each with the points that are read together."""
+    fast, slow = (
+        PointSettings(
+            name=name, table=Table.HOLDING, address=address, register_type=Type.UINT16, interval=interval
+        )
+        for name, address, interval in (("fast", 100, None), ("slow", 101, timedelta(hours=1)))
+    )
+    settings = DeviceSettings(
+        id="unit-7", unit_id=7, interval=OFTEN, points=(slow, fast), timeout=timedelta(seconds=0.3)
+    )
+    async with (
+        Server({7: [emulated.good] * 6 + [emulated.nothing]}) as server,
+        opened(server, settings) as here,
+        taking(here, 7) as (taker,),
+    ):
+        samples = await taker.next(5)
+        names = [sample.shape.points[0].name for sample in samples]
+        assert names == ["fast", "slow", "fast", "fast", "fast"]
+        assert [sample.values for sample in samples[:2]] == [(register(7, 100),), (register(7, 101),)]
+        silent: list[Sample] = []
+        while len(silent) < 2:
+            silent += [sample for sample in await taker.next() if reasons(sample) == [Reason.TIMEOUT]]
+        assert {sample.shape.points[0].name for sample in silent} == {
+            "fast",
+            "slow",
+        }  # whoever wants either is told
 
 
 # --- devices that fall silent ----------------------------------------------------------------------------------
@@ -589,14 +688,14 @@ async def test_opened_twice():
 
 async def test_a_bug_in_one_device(monkeypatch):
     """A bug that only one device meets ends its source, and no other's."""
-    sample = Device.sample
+    sample = Group.sample
 
-    def faulty(self: Device, *arguments: Any) -> Sample:
-        if self.unit_id == BAD:
+    def faulty(self: Group, *arguments: Any) -> Sample:
+        if self.shape.device == "unit-5":
             raise ZeroDivisionError("a bug")
         return sample(self, *arguments)
 
-    monkeypatch.setattr(Device, "sample", faulty)
+    monkeypatch.setattr(Group, "sample", faulty)
     async with (
         Server() as server,
         opened(server, device(BAD), device(WELL)) as here,
@@ -637,5 +736,9 @@ async def test_counts():
                 before = dict(here.counts)
             assert all(here.counts[name] >= count for name, count in before.items())
             assert before["timeouts"] >= 2
+            assert 0 < here.figures["utilisation"] < 1
+            assert 0 <= here.figures["lateness_ms"] < 60_000
+            assert here.devices["unit-5"]["errors"] >= 2
+            assert here.devices["unit-6"]["errors"] == 0
             outstanding = before["requests"] - before["answers"] - before["timeouts"] - before["exceptions"]
             assert outstanding in {0, 1}

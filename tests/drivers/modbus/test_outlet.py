@@ -9,9 +9,11 @@ import pytest
 from agent.sample import Reason, Sample, Shape, nothing_learnt
 from drivers.modbus.outlet import Outlet
 
+SHAPE, OTHER = Shape("device", ()), Shape("device", ())
 
-def sample(number: int) -> Sample:
-    return nothing_learnt(Shape("device", ()), number, Reason.TIMEOUT)
+
+def sample(number: int, shape: Shape = SHAPE) -> Sample:
+    return nothing_learnt(shape, number, Reason.TIMEOUT)
 
 
 async def test_one_after_another():
@@ -30,6 +32,14 @@ async def test_only_the_newest():
     outlet = Outlet()
     assert [outlet.put(sample(number)) for number in range(4)] == [False, True, True, True]
     assert (await outlet.take()).monotonic_ns == 3
+
+
+async def test_each_shape():
+    """Of a device that is read in groups the newest of each is kept, and taken in the order in which they came."""
+    outlet = Outlet()
+    put = [sample(1), sample(2, OTHER), sample(3)]
+    assert [outlet.put(each) for each in put] == [False, False, True]
+    assert [await outlet.take(), await outlet.take()] == put[1:]
 
 
 async def test_error():

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drivers.modbus.schedule import PATIENCE_NS, RETURN_NS, SAVED, SHARE, TICK_NS, Schedule
+from drivers.modbus.account import SAVED, SHARE
+from drivers.modbus.schedule import PATIENCE_NS, RETURN_NS, TICK_NS, Schedule, Slots, Turn
 
 MS = 1_000_000
 S = 1000 * MS
@@ -34,23 +35,24 @@ class Line:
         self.failing: list[tuple[int, int, bool]] = []
         """When the line was taken by a device in vain, and whether that was its first time."""
         for name, interval_ns in intervals_ns.items():
-            self.schedule.add(name, interval_ns=interval_ns, cost_ns=limit_ns, now_ns=START)
+            self.schedule.add(name, [Slots(interval_ns)], cost_ns=limit_ns, now_ns=START)
 
     def run(self, length_ns: int) -> None:
         end_ns = self.now_ns + length_ns
         turns = 0
         while self.now_ns < end_ns:
-            name = self.schedule.next(self.now_ns)
-            if name is None:
+            turn = self.schedule.next(self.now_ns)
+            if turn is None:
                 wake_ns = self.schedule.wake_ns()
                 assert wake_ns is None or wake_ns > self.now_ns
                 self.now_ns = end_ns if wake_ns is None else min(wake_ns, end_ns)
             else:
-                self.turn(name)
+                self.turn(turn)
             turns += 1
             assert turns < 100_000 + length_ns // MS, "spins"
 
-    def turn(self, name: str) -> None:
+    def turn(self, turn: Turn) -> None:
+        name = turn.device
         begun_ns = self.now_ns
         self.asked[name].append(begun_ns)
         failures = self.schedule.failures(name)
@@ -60,7 +62,7 @@ class Line:
             self.failing.append((begun_ns, self.now_ns, not failures))
         else:
             self.now_ns += self.answer_ns * (2 if failures else 1)  # a probe, and the poll
-            self.schedule.answered(name, self.now_ns)
+            self.schedule.answered(name, turn.group, self.now_ns)
 
     def lost(self, name: str, since_ns: int) -> float:
         """The part of a device's slots since then in which it was not asked."""
@@ -129,9 +131,9 @@ def test_earliest_deadline_first():
     here.asked.clear()
     late_ns = here.now_ns + 2 * MINUTE
     order = []
-    while name := here.schedule.next(late_ns):
-        order.append(name)
-        here.schedule.answered(name, late_ns)
+    while turn := here.schedule.next(late_ns):
+        order.append(turn.device)
+        here.schedule.answered(turn.device, 0, late_ns)
     assert order == ["fast", "middle", "slow"]
 
 
@@ -315,8 +317,8 @@ def test_second_try():
 def test_second_try_where_failing_takes_longer():
     """The same where the line has to stay quiet after a time-out: what a failure really takes is what is saved for."""
     schedule = Schedule()
-    schedule.add("device", interval_ns=10 * S, cost_ns=S, now_ns=START)
-    assert schedule.next(START) == "device"
+    schedule.add("device", [Slots(10 * S)], cost_ns=S, now_ns=START)
+    assert schedule.next(START) == Turn("device", 0, 0)
     schedule.failed("device", START + S, spent_ns=3 * S)
     assert schedule.covers(3 * S, START + S)
     assert not schedule.covers(3 * S + MS, START + S)
@@ -354,8 +356,8 @@ def test_refresh():
     before = len(here.asked["device-0"])
     for _ in range(5):
         here.schedule.refresh("device-0", here.now_ns)
-    assert here.schedule.next(here.now_ns) == "device-0"
-    here.schedule.answered("device-0", here.now_ns)
+    assert here.schedule.next(here.now_ns) == Turn("device-0", 0, 0)
+    here.schedule.answered("device-0", 0, here.now_ns)
     assert here.schedule.next(here.now_ns) is None
     here.run(4 * MINUTE)
     assert len(here.asked["device-0"]) == before + 4
@@ -365,11 +367,11 @@ def test_refresh():
 def test_refresh_while_it_is_asked():
     """A refresh that comes while the device is being asked is for what it is then: it is asked again."""
     here = line(1, 60 * S)
-    assert here.schedule.next(START) == "device-0"
+    assert here.schedule.next(START) == Turn("device-0", 0, 0)
     here.schedule.refresh("device-0", START)
-    here.schedule.answered("device-0", START + 20 * MS)
-    assert here.schedule.next(START + 20 * MS) == "device-0"
-    here.schedule.answered("device-0", START + 40 * MS)
+    here.schedule.answered("device-0", 0, START + 20 * MS)
+    assert here.schedule.next(START + 20 * MS) == Turn("device-0", 0, 0)
+    here.schedule.answered("device-0", 0, START + 40 * MS)
     assert here.schedule.next(START + 60 * MS) is None
 
 
@@ -402,7 +404,7 @@ def test_removed():
     here.run(5 * S)
     for name in here.intervals_ns:
         here.schedule.remove(name)
-        here.schedule.answered(name, here.now_ns)
+        here.schedule.answered(name, 0, here.now_ns)
         here.schedule.failed(name, here.now_ns, spent_ns=S)
         here.schedule.refresh(name, here.now_ns)
     assert here.schedule.next(here.now_ns + MINUTE) is None
@@ -414,7 +416,7 @@ def test_added_again():
     here = line(1, 10 * S)
     here.run(35 * S)
     here.schedule.remove("device-0")
-    here.schedule.add("device-0", interval_ns=10 * S, cost_ns=S, now_ns=here.now_ns)
+    here.schedule.add("device-0", [Slots(10 * S)], cost_ns=S, now_ns=here.now_ns)
     here.asked.clear()
     began_ns = here.now_ns
     here.run(MINUTE)
@@ -444,3 +446,164 @@ def test_charged():
     here.schedule.charge(START, S)
     assert not here.schedule.covers(SAVED * S, START)
     assert here.schedule.covers(SAVED * S, START + round(S / SHARE))
+
+
+# --- groups ----------------------------------------------------------------------------------------------------
+
+
+class Device(Line):
+    """One device that is read in groups, in simulated time, beside a wall clock that can be stepped."""
+
+    def __init__(self, *groups: Slots, ahead_ns: int = 0) -> None:
+        super().__init__({})
+        self.ahead_ns = ahead_ns
+        self.read: list[tuple[int, int]] = []
+        """Which group, and when by the wall clock."""
+        self.schedule.follow(ahead_ns)
+        self.schedule.add("meter", groups, cost_ns=S, now_ns=self.now_ns)
+
+    def turn(self, turn: Turn) -> None:
+        self.read.append((turn.group, self.now_ns + self.ahead_ns))
+        super().turn(turn)
+
+    def step(self, step_ns: int) -> None:
+        self.ahead_ns += step_ns
+        self.schedule.follow(self.ahead_ns)
+
+    def times(self, group: int) -> list[int]:
+        return [moment for number, moment in self.read if number == group]
+
+
+QUARTER = 15 * MINUTE
+
+
+def test_groups():
+    """Each group of a device is read at its own interval, and all of them at once when it is added."""
+    here = Device(Slots(1 * S), Slots(10 * S), Slots(60 * S))
+    here.run(10 * MINUTE)
+    assert [number for number, _ in here.read[:3]] == [0, 1, 2]
+    assert [len(here.times(group)) for group in range(3)] == pytest.approx([600, 60, 10], abs=2)
+    assert here.schedule.missed("meter") == 0
+
+
+def test_a_silent_device_is_silent_as_a_whole():
+    """A device that does not answer is only probed, for all its groups; when it is back, all of them are read at once."""
+    here = Device(Slots(1 * S), Slots(60 * S), Slots(3600 * S))
+    here.run(MINUTE)
+    here.dead = {"meter"}
+    before = len(here.read)
+    here.run(10 * MINUTE)
+    assert len(here.read) - before <= 15
+    here.dead = set()
+    here.schedule.refresh("meter", here.now_ns)
+    back = len(here.read)
+    while here.schedule.failures("meter"):
+        here.run(100 * MS)
+    here.run(900 * MS)
+    assert {number for number, _ in here.read[back:]} == {0, 1, 2}
+
+
+def test_refresh_of_groups():
+    """Who refreshes a device gets all that it has."""
+    here = Device(Slots(60 * S), Slots(3600 * S))
+    here.run(2 * MINUTE)
+    before = len(here.read)
+    here.schedule.refresh("meter", here.now_ns)
+    here.run(100 * MS)
+    assert [number for number, _ in here.read[before:]] == [0, 1]
+
+
+def test_lateness():
+    """A turn says how long after its slot began it comes; one beside its slots is not late."""
+    here = line(2, 10 * S, answer_ns=0)
+    turns = []
+    here.run(25 * S)
+    wake_ns = here.schedule.wake_ns()
+    turns = [here.schedule.next(wake_ns + 3 * S)]
+    assert turns[0].late_ns == 3 * S
+    here.schedule.answered(turns[0].device, 0, wake_ns + 3 * S)
+    here.schedule.refresh(turns[0].device, wake_ns + 3 * S)
+    assert here.schedule.next(wake_ns + 4 * S).late_ns == 0
+
+
+# --- by the wall clock -----------------------------------------------------------------------------------------
+
+
+def test_quarter_hours():
+    """Beside the first at once, each is at a whole multiple of the interval on the wall clock."""
+    here = Device(Slots(QUARTER, clock=True), ahead_ns=1_790_000_123_456_789_012)
+    here.run(6 * 60 * MINUTE)
+    first, *others = here.times(0)
+    assert first == START + here.ahead_ns
+    assert [moment // QUARTER for moment in others] == [first // QUARTER + 1 + number for number in range(24)]
+    assert all(moment % QUARTER < MS for moment in others)
+    assert here.schedule.missed("meter") == 0
+
+
+def test_the_first_quarter_hour_counts():
+    """One that begins right after the device was added is read, though it has just been read."""
+    ahead_ns = 1_790_000_100 * S - START - 5 * S  # five seconds before a quarter-hour
+    assert (START + ahead_ns + 5 * S) % QUARTER == 0
+    here = Device(Slots(QUARTER, clock=True), ahead_ns=ahead_ns)
+    here.run(6 * S)
+    assert [moment - START - ahead_ns for moment in here.times(0)] == [0, 5 * S]
+
+
+@given(
+    steps=st.lists(st.tuples(st.integers(0, 3600), st.integers(-20_000, 20_000)), max_size=8),
+    interval=st.sampled_from([60, 300, 900]),
+)
+@settings(deadline=None, max_examples=100)
+def test_a_clock_that_is_stepped(steps, interval):
+    """However far the clock is stepped, the gaps stay under one and a half intervals; then each multiple is read once.
+
+    A step costs one reading more at most.
+    """
+    interval_ns = interval * S
+    here = Device(Slots(interval_ns, clock=True), ahead_ns=1_790_000_000 * S)
+    for seconds, step_s in steps:
+        here.run(seconds * S)
+        here.step(step_s * S)
+    here.run(4 * interval_ns)
+    moments = here.asked["meter"]
+    assert all(later - earlier <= interval_ns * 3 // 2 + MS for earlier, later in pairwise(moments))
+    assert len(moments) <= 2 + (here.now_ns - START) // interval_ns + len(steps)
+    last = [moment + here.ahead_ns for moment in moments if moment > here.now_ns - 2 * interval_ns]
+    assert all(moment % interval_ns < MS for moment in last)
+    assert last[1] - last[0] == interval_ns
+    assert here.schedule.missed("meter") == 0
+
+
+@given(steps=st.lists(st.tuples(st.integers(0, 300), st.integers(-3, 3)), max_size=20))
+@settings(deadline=None, max_examples=100)
+def test_a_clock_that_is_set_right(steps):
+    """A clock that is moved by seconds, forth and back, around the quarter-hour too: each is read once, and then."""
+    here = Device(Slots(5 * MINUTE, clock=True), ahead_ns=1_790_000_000 * S)
+    here.run(7 * MINUTE)
+    for seconds, step_s in (*steps, (600, 0)):
+        here.run(seconds * S)
+        here.step(step_s * S)
+    slots = [(moment + 30 * S) // (5 * MINUTE) for moment in here.times(0)[1:]]
+    assert slots == list(range(slots[0], slots[0] + len(slots)))
+
+
+def test_a_clock_that_is_slewed():
+    """A clock that is drawn to the right time bit by bit is followed; no slot is read twice or left out."""
+    here = Device(Slots(QUARTER, clock=True), ahead_ns=1_790_000_000 * S)
+    for _ in range(6 * 360):
+        here.run(10 * S)
+        here.step(-5 * MS)  # 500 parts in a million, the most that the kernel slews
+    slots = [moment // QUARTER for moment in here.times(0)[1:]]
+    assert slots == list(range(slots[0], slots[0] + len(slots)))
+    assert len(slots) in {23, 24}
+    assert all(moment % QUARTER <= 6 * MS for moment in here.times(0)[1:])
+
+
+def test_slots_missed_by_the_clock():
+    """A quarter-hour that passes while the line has no time is counted as missed, and not made up for."""
+    here = Device(Slots(QUARTER, clock=True), ahead_ns=1_790_000_000 * S)
+    here.run(QUARTER + MINUTE)
+    here.now_ns += 3 * QUARTER
+    here.run(MINUTE)
+    assert here.schedule.missed("meter") == 2
+    assert len(here.read) == 3
