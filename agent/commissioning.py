@@ -8,14 +8,12 @@ asks, it asks as a `Guest` of a link: one that the running agent has open, or on
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
-from agent.interfaces import Context, Link
-from agent.recording import Frame
 from agent.sample import Sample
 
 
@@ -81,7 +79,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     fit: int
     """0: cannot be; 1: rarely seen; 2: usual; 3: as expected."""
     best: bool
-    """The one that is proposed."""
+    """It is read as what is proposed."""
 
 
 class Probed(msgspec.Struct, frozen=True, kw_only=True):
@@ -92,8 +90,8 @@ class Probed(msgspec.Struct, frozen=True, kw_only=True):
     candidates: Sequence[Candidate]
     """Best first."""
     remarks: Sequence[str]
-    proposal: Mapping[str, Any] | None
-    """The settings of a point, as they would stand in the configuration."""
+    proposals: Sequence[Mapping[str, Any]]
+    """The settings of points, as they would stand in the configuration."""
 
 
 class Commissioning(Protocol):
@@ -121,8 +119,3 @@ class Commissioning(Protocol):
 
     async def raw(self, device: Any, guest: Guest, now_ns: Callable[[], int]) -> tuple[Sample, Sequence[str]]:
         """Read a configured device once: its sample, and for each of its points what it was made of."""
-
-    def replay(
-        self, link: Any, frames: Iterable[Frame], context: Context
-    ) -> AbstractAsyncContextManager[Link]:
-        """Open a link on whose other end somebody answers as in a recording."""

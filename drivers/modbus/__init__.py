@@ -10,10 +10,21 @@ link is opened or emulated, as reading the configuration does not need it.
 from contextlib import AbstractAsyncContextManager
 
 from agent.clock import Clock
+from agent.commissioning import Commissioning
 from agent.interfaces import Context, Link
 from drivers.modbus.settings import DeviceSettings, LinkSettings, allowance, owner, points, problems
 
-__all__ = ["DeviceSettings", "LinkSettings", "allowance", "emulate", "open", "owner", "points", "problems"]
+__all__ = [
+    "DeviceSettings",
+    "LinkSettings",
+    "allowance",
+    "commissioning",
+    "emulate",
+    "open",
+    "owner",
+    "points",
+    "problems",
+]
 
 
 def open(link: LinkSettings, context: Context) -> AbstractAsyncContextManager[Link]:  # noqa: A001  # the seam's name
@@ -28,3 +39,10 @@ def emulate(link: LinkSettings, clock: Clock) -> AbstractAsyncContextManager[str
     from drivers.modbus.emulator import serve  # noqa: PLC0415  # pymodbus costs 50 ms
 
     return serve(link, clock)
+
+
+def commissioning() -> Commissioning:
+    """What a technician can do in front of the device; see `agent.commissioning`."""
+    from drivers.modbus import tools  # noqa: PLC0415  # only a technician's commands need it
+
+    return tools

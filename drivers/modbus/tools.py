@@ -1,0 +1,198 @@
+"""What a technician in front of the device can do with Modbus: the options, and who does what they ask for.
+
+See `agent.commissioning.Commissioning`, which this module is.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import TypeVar
+
+from agent import fields, units
+from agent.commissioning import Guest, Probed, Search, Visit
+from agent.interfaces import Unavailable
+from agent.sample import Sample
+from drivers.modbus import scan as scanning
+from drivers.modbus.inquiry import Request, Response
+from drivers.modbus.plausible import expectation
+from drivers.modbus.probing import probed
+from drivers.modbus.registers import Table
+from drivers.modbus.search import Searching
+from drivers.modbus.settings import DeviceSettings, LinkSettings
+
+T = TypeVar("T")
+
+TIMEOUT = timedelta(seconds=1)
+
+
+def add_place(parser: argparse.ArgumentParser) -> None:
+    """Where a line is that no configuration knows."""
+    parser.add_argument("--host", metavar="HOST", help="name or address of a device or gateway on TCP")
+    parser.add_argument(
+        "--port", type=int, default=502, metavar="N", help="its TCP port (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=_said(fields.duration),
+        default=TIMEOUT,
+        metavar="TIME",
+        help="how long an answer may take (default: 1s)",
+    )
+
+
+def places(arguments: argparse.Namespace) -> Sequence[LinkSettings]:
+    """The one at the host."""
+    if arguments.host is None:
+        return ()
+    return (
+        LinkSettings(
+            id="line-1",
+            driver="modbus",
+            host=arguments.host,
+            port=arguments.port,
+            timeout=arguments.timeout,
+            devices=(),
+        ),
+    )
+
+
+def add_scan(parser: argparse.ArgumentParser) -> None:
+    """Which units, and what is asked of each."""
+    parser.add_argument(
+        "--units",
+        type=_said(scanning.unit_ids),
+        default=scanning.UNITS,
+        metavar="IDS",
+        help="unit ids to ask, such as 1-20,100 (default: 1-247)",
+    )
+    parser.add_argument(
+        "--ask",
+        type=_said(scanning.place),
+        action="append",
+        default=[],
+        metavar="TABLE:ADDRESS",
+        help="what is read of each unit (default: holding:0); give several for devices that are silent "
+        "where they should refuse",
+    )
+
+
+async def scan(
+    arguments: argparse.Namespace, places: Sequence[LinkSettings], visit: Visit, search: Search
+) -> None:
+    """Search these lines. Raises `Unavailable`."""
+    await Searching(
+        places=places,
+        units=arguments.units,
+        asked=tuple(arguments.ask) or scanning.FIRST_ASKED,
+        visit=visit,
+        search=search,
+    ).run()
+
+
+def add_probe(parser: argparse.ArgumentParser) -> None:
+    """What to read, and what is known of it."""
+    parser.add_argument("--unit", type=int, default=1, metavar="ID", help="the device's unit id (default: 1)")
+    parser.add_argument(
+        "--table",
+        choices=[table.value for table in Table],
+        default=Table.HOLDING.value,
+        help="which of its tables (default: holding)",
+    )
+    parser.add_argument(
+        "--address",
+        type=int,
+        required=True,
+        metavar="N",
+        help="the first address, as sent on the wire: from 0",
+    )
+    parser.add_argument(
+        "--count", type=int, default=2, metavar="N", help="how many registers or bits (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--unit-of-measure",
+        type=_said(_unit),
+        metavar="UCUM",
+        help="what the value is measured in: Cel, V, kW.h",
+    )
+    parser.add_argument(
+        "--expect",
+        type=_said(expectation),
+        metavar="RANGE",
+        help="what it should be now: 18..25, or what a display shows, such as 21.4",
+    )
+
+
+async def probe(arguments: argparse.Namespace, guest: Guest) -> Probed:
+    """Read once, and lay it out. Raises `Unavailable` in words that say what to try next; `ValueError` for bad numbers."""
+    table = Table(arguments.table)
+    request = Request(unit_id=arguments.unit, table=table, address=arguments.address, count=arguments.count)
+    response = Response.of(await guest.ask(request.as_json()))
+    if response.data is None:
+        raise Unavailable(f"unit {arguments.unit}: {_no_data(response, table)}")
+    return probed(
+        response.data,
+        table,
+        arguments.address,
+        arguments.count,
+        unit=arguments.unit_of_measure,
+        expected=arguments.expect,
+    )
+
+
+async def raw(
+    device: DeviceSettings, guest: Guest, now_ns: Callable[[], int]
+) -> tuple[Sample, Sequence[str]]:
+    """Read a configured device once, block by block."""
+    from drivers.modbus.raw import read_raw  # noqa: PLC0415  # pymodbus costs 50 ms, and --help needs none of it
+
+    return await read_raw(device, guest, now_ns)
+
+
+def _no_data(response: Response, table: Table) -> str:
+    other = "input" if table is Table.HOLDING else "holding"
+    match response.exception:
+        case 0x01:
+            return f"it has no function {table.function} (exception 01): try another table, such as --table {other}"
+        case 0x02:
+            return (
+                "it has nothing at that address, or not so much (exception 02): try one address less (lists often count "
+                f"from 1), a smaller --count, --table {other}"
+            )
+        case 0x03:
+            return "it does not give so much at once (exception 03): try a smaller --count"
+        case 0x0A | 0x0B:
+            return (
+                f"the gateway says that nobody is there (exception {response.exception:02X}): wrong unit id, no power, or "
+                "wrong speed and parity set in the gateway; `scan` finds who is there"
+            )
+        case None if response.reason in {"malformed", "foreign"}:
+            return (
+                f"what came is no answer ({response.words}): another speed or parity, two devices with this unit id, "
+                "or noise on the cable"
+            )
+        case None:
+            return (
+                f"{response.words}: nobody there with this unit id, or another speed or parity; `scan` finds who is "
+                "there, --timeout waits longer"
+            )
+        case code:
+            return f"it answers with exception {code:02X}, {response.words}"
+
+
+def _unit(text: str) -> str:
+    units.check(text)
+    return text
+
+
+def _said(read: Callable[[str], T]) -> Callable[[str], T]:
+    """Have argparse print what is wrong in the reader's own words."""
+
+    def convert(text: str) -> T:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return convert

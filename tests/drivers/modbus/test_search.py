@@ -1,0 +1,160 @@
+"""A search of real lines: who is found, and what is said about those that are not."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+
+import pytest
+
+from agent.clock import Clock
+from agent.interfaces import Context, Unavailable
+from agent.memory import MemoryFile
+from drivers import modbus
+from drivers.modbus.registers import Table
+from drivers.modbus.scan import FIRST_ASKED, UNLIKELY, Place
+from drivers.modbus.search import Searching
+from drivers.modbus.settings import LinkSettings
+from tests.emulators.modbus import SerialGateway, Server, good, id_zero, late, nothing, refuses
+
+LIMIT_S = 30
+FAST = 0.2
+"""Seconds: no answer of a healthy loopback takes so long, even on a busy machine."""
+
+
+class Told:
+    """Everything that a search says."""
+
+    def __init__(self):
+        self.begun, self.steps, self.units, self.said = [], [], [], []
+
+    def begins(self, line, words, longest_s):
+        self.begun.append((line, words, longest_s))
+
+    def goes_on(self, words, done, of):
+        assert done < of
+        self.steps.append(words)
+
+    def found(self, link, found):
+        self.units.append(found.device["unit_id"])
+        self.found_first = getattr(self, "found_first", found)
+        self.link = link
+
+    def remarks(self, words):
+        self.said.append(words)
+
+
+@asynccontextmanager
+async def visit(place) -> AsyncIterator[object]:
+    async with modbus.open(place, Context(Clock(), MemoryFile().part("scan"))) as link:
+        yield link
+
+
+async def search(port, units, *, timeout_s=FAST, asked=FIRST_ASKED, told=None):
+    told = told or Told()
+    place = LinkSettings(
+        id="line-1",
+        driver="modbus",
+        host="127.0.0.1",
+        port=port,
+        timeout=timedelta(seconds=timeout_s),
+        devices=(),
+    )
+    async with asyncio.timeout(LIMIT_S):
+        await Searching(places=(place,), units=units, asked=asked, visit=visit, search=told).run()
+    return told
+
+
+async def test_whoever_answers_is_found_with_data_or_with_a_refusal():
+    """Each id is asked once, and the silent and the gateway's exceptions are nobody."""
+    scripts = {2: [good], 5: [refuses(0x02)], 7: [refuses(0x04)]}
+    async with Server(scripts, default=refuses(0x0B)) as server:
+        told = await search(server.port, tuple(range(1, 10)))
+    assert told.units == [2, 5, 7]
+    assert told.begun == [(f"127.0.0.1:{server.port}", "9 unit ids", pytest.approx(9 * FAST))]
+    assert told.steps == [f"unit {unit}" for unit in range(1, 10)]
+    assert told.link == {"id": "line-1", "driver": "modbus", "host": "127.0.0.1", "port": server.port}
+    assert told.found_first.device == {"id": "unit-2", "unit_id": 2}
+    assert all(server.requests[unit] == 1 for unit in range(1, 10))
+    assert not told.said
+
+
+async def test_a_device_that_answers_to_every_unit_id_is_said_to():
+    """After three unlikely ids it is clear, and the other 240 are not asked."""
+    async with Server() as server:
+        told = await search(server.port, tuple(range(1, 248)))
+    assert told.units == [1]
+    assert set(server.requests) == {1, *UNLIKELY}
+    assert "answers to every unit id" in told.said[0]
+
+
+async def test_a_gateway_that_answers_for_everybody_points_to_its_serial_side():
+    """Exceptions 0A and 0B: TCP is fine."""
+    async with Server(default=refuses(0x0B)) as server:
+        told = await search(server.port, (1, 2, 3))
+    assert told.units == []
+    assert "TCP is fine" in told.said[0]
+
+
+async def test_silence_says_what_to_try():
+    """A wrong parity behind the gateway and no device at all look alike, and both are named."""
+    async with Server(default=nothing) as server:
+        told = await search(server.port, (1, 2))
+    (words,) = told.said
+    assert "parity" in words
+    assert "power" in words
+
+
+async def test_a_gateway_that_waits_longer_than_we_do_hides_nobody():
+    """Its line is held up by each silent unit, and answers come late: then more time is given, and all are asked again."""
+    units = (1, 2, 3, 4, 5)
+    gateway = SerialGateway([unit for unit in range(256) if unit not in {3, 5}], hold_s=2.5 * FAST)
+    async with Server(default=gateway) as server:
+        told = await search(server.port, units)
+    assert sorted(told.units) == [3, 5]
+    assert any("Answers come late" in words for words in told.said)
+
+
+async def test_a_line_without_transaction_ids_is_searched_too():
+    """No late answer passes for another's: what the fence forbids is asked for another length."""
+    scripts = {3: [id_zero], 4: [late(1.5 * FAST, id_zero), id_zero]}
+    async with Server(scripts, default=nothing) as server:
+        asked = (Place(Table.HOLDING, 0), Place(Table.HOLDING, 100))
+        told = await search(server.port, (1, 2, 3, 4), asked=asked)
+    assert told.units[0] == 3
+
+
+async def test_a_device_that_is_silent_where_it_should_refuse_is_found_at_another_address():
+    """The addresses are tried one after the other."""
+
+    async def picky(request):
+        if request.address == 40:
+            await good(request)
+
+    async with Server({6: [picky]}, default=nothing) as server:
+        assert (await search(server.port, (6,))).units == []
+        asked = (Place(Table.HOLDING, 0), Place(Table.INPUT, 40))
+        assert (await search(server.port, (6,), asked=asked)).units == [6]
+
+
+async def test_a_port_where_nobody_listens_is_unavailable():
+    """Said with the address, at once."""
+    async with Server() as server:
+        port = server.port
+    with pytest.raises(Unavailable, match=f"127.0.0.1:{port}"):
+        await search(port, (1, 2))
+
+
+async def test_what_was_found_is_known_when_the_search_is_cut_short():
+    """Whoever listens has heard of it by then."""
+    found = asyncio.Event()
+    told = Told()
+    listed = told.found
+    told.found = lambda link, one: (listed(link, one), found.set())
+    async with Server({1: [good]}, default=nothing) as server:
+        task = asyncio.create_task(search(server.port, (1, 2, 3), timeout_s=20, told=told))
+        async with asyncio.timeout(LIMIT_S):
+            await found.wait()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    assert told.units == [1]
