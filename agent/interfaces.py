@@ -10,7 +10,7 @@ import enum
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from fnmatch import fnmatchcase
 from fractions import Fraction
 from typing import Annotated, Any, NoReturn, Protocol
@@ -19,8 +19,9 @@ import msgspec
 from msgspec import Meta
 
 from agent.clock import Clock
-from agent.fields import Id, Place, Plugged, Unique, Unit
-from agent.sample import Class, Lane, Point, Row, Sample, Shape, Value, ValueType
+from agent.command import Command
+from agent.fields import Id, Limits, Place, Plugged, Unique, Unit, duration_text
+from agent.sample import Class, Lane, Point, Reason, Row, Sample, Shape, Value, ValueType
 
 # --- errors, by what someone should do -------------------------------------------------------------------------
 
@@ -36,11 +37,78 @@ class Misconfigured(Exception):
     """
 
 
+class Expired(Exception):
+    """The time is over within which something was to be done; it was not done, and will not be."""
+
+
 # --- settings that every kind of thing shares ------------------------------------------------------------------
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A section of the configuration. A field's docstring-like description stands in its `msgspec.Meta`."""
+
+
+class WriteSettings(Settings, frozen=True):
+    """What may be written to a point; without such a section nothing may. What is left out is not limited."""
+
+    minimum: Annotated[
+        Fraction | None, Meta(description="The least value that may be written, in the point's unit.")
+    ] = None
+    maximum: Annotated[
+        Fraction | None, Meta(description="The greatest value that may be written, in the point's unit.")
+    ] = None
+    step: Annotated[
+        Fraction | None, Meta(description="A value must be a multiple of this: 0.5 takes 20.5 and not 20.6.")
+    ] = None
+    most_change: Annotated[
+        Fraction | None, Meta(description="How far one write may take the value from where it is.")
+    ] = None
+    every: Annotated[
+        timedelta | None,
+        Limits("0ms", "30d"),
+        Meta(
+            description="The least time between two writes; 10s if left out. Many devices wear out by writes."
+        ),
+    ] = None
+    lease: Annotated[
+        timedelta | None,
+        Limits("1s", "30d"),
+        Meta(description="How long a value holds if the command does not say; for good if left out."),
+    ] = None
+    longest_lease: Annotated[
+        timedelta | None,
+        Limits("1s", "30d"),
+        Meta(description="The longest that a command may ask a value to hold; 24h if left out."),
+    ] = None
+    fallback: Annotated[
+        str | None,
+        Meta(description="The value that returns when a lease ends; without it there are no leases."),
+    ] = None
+
+    def __post_init__(self) -> None:
+        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
+            raise ValueError(
+                f"minimum: expected no more than the maximum {float(self.maximum):g}, found {float(self.minimum):g}"
+            )
+        for name in ("step", "most_change"):
+            limit = getattr(self, name)
+            if limit is not None and limit <= 0:
+                raise ValueError(f"{name}: expected more than 0, found {float(limit):g}")
+        if self.lease is not None and self.lease > self.longest:
+            raise ValueError(
+                f"lease: expected no more than the longest_lease {duration_text(self.longest)}, "
+                f"found {duration_text(self.lease)}"
+            )
+
+    @property
+    def pause(self) -> timedelta:
+        """The least time between two writes."""
+        return timedelta(seconds=10) if self.every is None else self.every
+
+    @property
+    def longest(self) -> timedelta:
+        """The longest that a value may be held by a lease."""
+        return timedelta(hours=24) if self.longest_lease is None else self.longest_lease
 
 
 class PointBase(Settings, frozen=True):
@@ -79,6 +147,9 @@ class PointBase(Settings, frozen=True):
         Meta(
             description="The greatest value that is plausible, in the point's unit; what is above is marked, not hidden."
         ),
+    ] = None
+    write: Annotated[
+        WriteSettings | None, Meta(description="What may be written to it; nothing if left out.")
     ] = None
 
     def __post_init__(self) -> None:
@@ -176,11 +247,28 @@ class MeasuredLink(Link, Protocol):
         """What the last minute was like: `utilisation` (0 to 1), worst `lateness_ms`; shown by `status`."""
 
 
-class WritableLink(Link, Protocol):
-    """A link whose protocol writes."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What became of one write."""
 
-    async def write(self, command: Command) -> Outcome:
-        """Carry out one command, read it back, and say what became of it. Raises `Unavailable` as `source` does."""
+    found: Value | Reason
+    """What the device holds by now, read after the write; why that is not known, if it is not."""
+    words: str = ""
+    """What the device had to say to the write, if it was not a plain yes."""
+
+
+class WritableLink(Link, Protocol):
+    """A link whose protocol writes. Whether something may be written is decided before it is asked (`agent.commands`)."""
+
+    async def current(self, device: str, point: str) -> Value | Reason:
+        """Ask the device what this point is now, beside the schedule. Raises `Unavailable` as `source` does."""
+
+    async def write(self, device: str, point: str, value: Value, *, until_ns: int) -> Written:
+        """Write one value and read it back, before anything else is asked on the link.
+
+        Nothing is sent after `until_ns` of the clock's monotonic time: then `Expired` is raised. Raises `ValueError` for
+        a value that the point cannot hold, and `Unavailable` as `source` does: then nobody knows whether it arrived.
+        """
 
 
 class GuestLink(Link, Protocol):
@@ -199,8 +287,10 @@ class Driver(Protocol):
 
     Optional functions: `emulate(link, clock)`, an async context manager that serves the devices of a link; and
     `allowance(link) -> timedelta`, how long at most no source of an open link gives anything although all goes well:
-    after that the watchdog calls the link stuck. A link whose driver does not say is not watched. And
-    `commissioning() -> agent.commissioning.Commissioning`: searching lines and looking at unknown devices.
+    after that the watchdog calls the link stuck. A link whose driver does not say is not watched.
+    `commissioning() -> agent.commissioning.Commissioning`: searching lines and looking at unknown devices. Where the
+    protocol writes, `as_written(device, point, value) -> Value`: what the point is once this value is written, which of
+    a float of 32 bits is the nearest one; raises `ValueError` in words for a value that the point cannot hold. Pure.
     """
 
     LinkSettings: type[Any]
@@ -213,49 +303,6 @@ class Driver(Protocol):
 
     def open(self, link: Any, context: Context) -> AbstractAsyncContextManager[Link]:
         """Open one link. Raises `Unavailable` when it cannot be opened now, `Misconfigured` when never."""
-
-
-# --- commands: writes from upstream or from the command line ---------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
-    """A write that somebody asks for."""
-
-    id: str
-    """Given by whoever asks; the answer carries it, and a repeat is recognised by it."""
-    device: str
-    point: str
-    value: Value
-    requested_at: datetime
-    expires_at: datetime
-    """Never carried out after this, however late it arrives."""
-    lease: timedelta | None = None
-    """How long the value holds before the point's fall-back value returns."""
-    source: str
-    """Who asked: an uplink's id, or the command line's user."""
-
-
-class CommandState(enum.Enum):
-    """What became of a command."""
-
-    ACCEPTED = "accepted"
-    APPLIED = "applied"
-    """Written, and read back as written."""
-    REJECTED = "rejected"
-    """Not allowed, out of range, too often, unknown point."""
-    FAILED = "failed"
-    """Tried, and the device did not take it."""
-    EXPIRED = "expired"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """The answer to a command."""
-
-    command: str
-    state: CommandState
-    detail: str = ""
 
 
 # --- formats: samples to messages ------------------------------------------------------------------------------

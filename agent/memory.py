@@ -103,10 +103,10 @@ class MemoryFile:
             await asyncio.sleep(SOON_S)
             await self.write()
 
-    async def write(self) -> None:
-        """Replace the file, so that a power cut leaves the old one or the new one."""
+    async def write(self) -> bool:
+        """Replace the file, so that a power cut leaves the old one or the new one; whether what is known is on the disk."""
         if self._path is None or not self._changed.is_set():
-            return
+            return True
         self._changed.clear()
         self._urgent.clear()
         self._octets = msgspec.json.encode(self.content)
@@ -118,11 +118,12 @@ class MemoryFile:
             if self._said != str(error):
                 log.warning("memory.not_written", path=str(path), error=str(error))
             self._said = str(error)
+            return False
         except asyncio.CancelledError:
             self._changed.set()  # nobody knows how far it got
             raise
-        else:
-            self._said = ""
+        self._said = ""
+        return True
 
     def _replace(self, path: Path) -> None:
         """Write what is known by now; one thread at a time, for one that was given up may still be at it."""

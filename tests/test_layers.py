@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = (
     {
         "agent",
+        "agent.command",
         "agent.fields",
         "agent.recording",
         "agent.sample",
@@ -44,6 +45,7 @@ LAYERS = (
     {"agent.buffer", "agent.formats", "agent.supervisor", "agent.uplinks", "drivers"},
     {
         "agent.collector",
+        "agent.commands",
         "agent.control",
         "agent.delivery",
         "agent.forwarder",

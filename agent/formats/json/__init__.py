@@ -20,10 +20,11 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from agent.command import Command
 from agent.fields import Checked
 from agent.formats.json.joining import CONTENT_TYPE, Joiner
 from agent.formats.json.payload import ENCODER
-from agent.interfaces import Command, FormatBase, Gateway, Message, Misconfigured
+from agent.interfaces import FormatBase, Gateway, Message, Misconfigured
 from agent.sample import Lane, Point, Row
 from agent.topics import Template
 
