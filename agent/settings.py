@@ -17,13 +17,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 
 from agent import __version__, document, plugins
 from agent.buffer.settings import BufferSettings
+from agent.commands import permission
 from agent.document import Mark, Places, Plug, Problem, Problems, meant
 from agent.fields import Id, Place, Plugged, Secret
 from agent.interfaces import Driver, Gateway, LinkBase, Misconfigured, Settings, UplinkBase
@@ -129,6 +131,8 @@ class _Link:
     def __init__(self, plug: Plug, places: Places) -> None:
         driver: Driver = plug.module
         self.shapes = tuple(Shape(device.id, driver.points(device)) for device in plug.settings.devices)
+        self._driver: Any = driver
+        self._devices = plug.settings.devices
         self._node = plug.node
         self._places = places
 
@@ -142,6 +146,26 @@ class _Link:
             for name, count in counts.items():
                 if count > 1:
                     yield Problem(mark, f"device {shape.device}: expected one point {name}; found {count}")
+            yield from self._unwritable(index, shape)
+
+    def _unwritable(self, index: int, shape: Shape) -> Iterator[Problem]:
+        """What does not fit together about the writing of a device's points."""
+        device, described = self._devices[index], getattr(self._driver, "point_settings", lambda _: ())
+        points = {point.name: point for point in shape.points}
+        for settings in described(device):
+            if settings.write is None:
+                continue
+            name = settings.name
+            as_written = partial(self._driver.as_written, device, name)
+            for key, message in permission.problems(settings.write, points[name], as_written):
+                written_out = [point.name for point in getattr(device, "points", ())]
+                path = (
+                    ("points", written_out.index(name), "write", key)
+                    if name in written_out
+                    else ("writable", name, key)
+                )
+                mark = self._places.mark("devices", index, *path, within=self._node)
+                yield Problem(mark, f"{message} (point {name} of device {shape.device})")
 
 
 def _owners(plugs: Iterable[Plug], places: Places) -> Iterator[Problem]:

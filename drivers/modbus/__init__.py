@@ -12,16 +12,27 @@ from contextlib import AbstractAsyncContextManager
 from agent.clock import Clock
 from agent.commissioning import Commissioning
 from agent.interfaces import Context, Link
-from drivers.modbus.settings import DeviceSettings, LinkSettings, allowance, owner, points, problems
+from drivers.modbus.settings import (
+    DeviceSettings,
+    LinkSettings,
+    allowance,
+    as_written,
+    owner,
+    point_settings,
+    points,
+    problems,
+)
 
 __all__ = [
     "DeviceSettings",
     "LinkSettings",
     "allowance",
+    "as_written",
     "commissioning",
     "emulate",
     "open",
     "owner",
+    "point_settings",
     "points",
     "problems",
 ]

@@ -19,6 +19,7 @@ from drivers.modbus.codec import Codec
 from drivers.modbus.plan import MOST_BITS, MOST_REGISTERS
 from drivers.modbus.registers import Order, Table, Type
 from drivers.modbus.timing import Phase, RequestDelay, Timeout
+from drivers.modbus.writable import RegisterWrite, check
 
 Gap = Annotated[
     int,
@@ -105,10 +106,18 @@ class PointSettings(PointBase, frozen=True, kw_only=True):
         Phase | None,
         Meta(description="When in its interval it is read; as the device if left out."),
     ] = None
+    write: Annotated[
+        RegisterWrite | None,
+        Meta(
+            description="What may be written to it; nothing if left out. In a profile: what the device's own configuration may allow."
+        ),
+    ] = None
 
     def __post_init__(self) -> None:
         PointBase.__post_init__(self)
         codec = self.codec(Order.ABCD)
+        if self.write is not None:
+            check(codec, self.write)
         if self.is_flag and (self.minimum, self.maximum) != (None, None):
             raise ValueError("minimum: only a number has limits, and a bool is none")
         integer = not (self.is_flag or codec.type.floating)

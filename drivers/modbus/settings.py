@@ -11,10 +11,11 @@ from datetime import timedelta
 from typing import Annotated
 
 from msgspec import Meta
+from msgspec.structs import replace
 
 from agent.fields import Filed, Id, Limits, duration_text
 from agent.interfaces import DeviceBase, LinkBase
-from agent.sample import Point
+from agent.sample import Point, Value
 from drivers.modbus.account import SHARE
 from drivers.modbus.block import Block
 from drivers.modbus.codec import Codec
@@ -32,6 +33,7 @@ from drivers.modbus.profile import (
 from drivers.modbus.registers import Order
 from drivers.modbus.schedule import RETURN_NS
 from drivers.modbus.timing import Phase, Rhythm, together
+from drivers.modbus.writable import RegisterWrite, check_names, narrowed, settled
 
 
 class DeviceSettings(DeviceBase, frozen=True, kw_only=True):
@@ -53,6 +55,13 @@ class DeviceSettings(DeviceBase, frozen=True, kw_only=True):
             description="Points beside those of the profile; one with the same name takes the place of the profile's, wholly."
         ),
     ] = ()
+    writable: Annotated[
+        dict[Id, RegisterWrite] | None,
+        Meta(
+            description="Points of the profile that may be written, each with what is narrower here than the profile says: "
+            "{temperature_setpoint: {maximum: 24, fallback: 21}}. None if left out."
+        ),
+    ] = None
     only: Annotated[
         tuple[Id, ...], Meta(description="Read only the points with these names; all if left out.")
     ] = ()
@@ -98,6 +107,12 @@ class DeviceSettings(DeviceBase, frozen=True, kw_only=True):
                 raise ValueError(f"only: there is no point {name}; expected of {', '.join(known)}")
         if not known:
             raise ValueError("points: expected a profile or points of its own, found neither")
+        check_names(
+            self.writable or {},
+            facts=[point.name for point in (self.profile.points if self.profile else ()) if point.write],
+            written_out=[point.name for point in self.points],
+            only=self.only,
+        )
         for border in self.limits.borders:
             if border % self.limits.alignment:
                 raise ValueError(
@@ -129,9 +144,18 @@ class DeviceSettings(DeviceBase, frozen=True, kw_only=True):
 
     def _all(self) -> tuple[PointSettings, ...]:
         """Give the profile's points in its order, replaced where a name is written again; then the others written here."""
-        by_name = {point.name: point for point in (self.profile.points if self.profile else ())}
+        by_name = {
+            point.name: self._allowed(point) for point in (self.profile.points if self.profile else ())
+        }
         by_name |= {point.name: point for point in self.points}
         return tuple(by_name.values())
+
+    def _allowed(self, point: PointSettings) -> PointSettings:
+        """A point of the profile, to be written as far as this device's own settings allow it."""
+        if point.write is None:
+            return point
+        own = (self.writable or {}).get(point.name)
+        return replace(point, write=None if own is None else narrowed(point.name, own, point.write))
 
     @property
     def selected(self) -> tuple[PointSettings, ...]:
@@ -143,6 +167,12 @@ class DeviceSettings(DeviceBase, frozen=True, kw_only=True):
         """How each of them is read, in the same order."""
         order = self.order or self._defaults.order
         return tuple(point.codec(order) for point in self.selected)
+
+    def codec(self, name: str) -> Codec:
+        """How the point of this name is read."""
+        return next(
+            codec for point, codec in zip(self.selected, self.codecs, strict=True) if point.name == name
+        )
 
     @property
     def limits(self) -> BlockLimits:
@@ -216,6 +246,16 @@ class LinkSettings(LinkBase, frozen=True, kw_only=True):
 def points(device: DeviceSettings) -> tuple[Point, ...]:
     """The points of a device, in the order of its samples, each within the device's place."""
     return tuple(point.point(device.place) for point in device.selected)
+
+
+def point_settings(device: DeviceSettings) -> tuple[PointSettings, ...]:
+    """Their settings, in the same order."""
+    return device.selected
+
+
+def as_written(device: DeviceSettings, point: str, value: Value) -> Value:
+    """What a point is once this value is written. Raises `ValueError` for one that it cannot hold."""
+    return settled(device.codec(point), value)
 
 
 def allowance(link: LinkSettings) -> timedelta:
