@@ -25,7 +25,7 @@ class Guest(Protocol):
 
 
 Visit: TypeAlias = Callable[[Any], AbstractAsyncContextManager[Guest]]
-"""Become a guest on the link with these `LinkSettings`, which have no devices. Raises `Unavailable`, `Misconfigured`."""
+"""Become a guest on the link with these `LinkSettings`; its devices, if it has any, are not polled for it. Raises `Unavailable`, `Misconfigured`."""
 
 
 class Found(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +38,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     """Which type it is, or how it answered."""
     device: Mapping[str, Any]
     """Its settings, as they would stand in the configuration."""
+    configured: str | None = None
+    """Its id, if it is in the configuration already."""
 
 
 class Search(Protocol):

@@ -81,15 +81,20 @@ class Report:
         """The newest reading of each point whose name or `device/name` matches one of these; of all, if there are none.
 
         A pattern that matches a device means all of its points. Patterns are those of a shell: `vent-*/*temperature*`.
+        `monotonic_ns` tells a new reading from one that was seen before.
         """
         entries = []
         for gatherer in self.gatherers:
             for device in gatherer.devices:
                 sample = self.health.latest.get(device)
-                for entry in readings(sample, self.clock) if sample else ():
+                if sample is None:
+                    continue
+                for index, entry in enumerate(readings(sample, self.clock)):
                     names = (device, entry["point"], f"{device}/{entry['point']}")
                     if not patterns or any(fnmatchcase(name, each) for name in names for each in patterns):
-                        entries.append({"device": device, **entry})
+                        age_ms = sample.ages_ms[index] if sample.ages_ms else 0
+                        at_ns = sample.monotonic_ns - age_ms * 1_000_000
+                        entries.append({"device": device, **entry, "monotonic_ns": at_ns})
         return entries
 
     def sentence(self) -> str:

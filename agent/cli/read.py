@@ -8,13 +8,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 from contextlib import aclosing
-from typing import Any
+from typing import Any, cast
 
 from agent import control, log
 from agent.cli import asking, common, exits
-from agent.cli.status import points
+from agent.cli.status import points, quality
+from agent.cli.table import table
+from agent.commissioning import Guest
 from agent.document import Problems
-from agent.interfaces import Context, Unavailable
+from agent.interfaces import Context, Link, Unavailable
 
 NAME = "read"
 HELP = "read one device once and show every point"
@@ -23,6 +25,11 @@ HELP = "read one device once and show every point"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Which device, whom to ask, and how to print."""
     parser.add_argument("device", help="the device's id in the configuration")
+    parser.add_argument(
+        "--raw",
+        action="store_true",
+        help="show what each value was made of too; reads the device now, as a guest of its line",
+    )
     common.add_config(parser)
     asking.add_socket(parser)
     asking.add_json(parser)
@@ -32,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Read through the running agent, else directly. 0 when the device answered, with good values or bad ones."""
     answer: dict[str, Any] | None = None
     try:
-        answer = control.ask(arguments.socket, "read", device=arguments.device)
+        answer = control.ask(arguments.socket, "read", device=arguments.device, raw=arguments.raw)
     except control.NotRunning:
         pass  # then the line is free
     except control.NotAnswered as error:
@@ -43,13 +50,17 @@ def run(arguments: argparse.Namespace) -> int:
         return common.refuse(problems)
     except control.Declined as error:
         return asking.not_answered(error)
-    asking.show(arguments, answer, f"device {answer['device']}\n{points(answer['points'])}")
+    of = answer["points"]
+    asking.show(
+        arguments, answer, f"device {answer['device']}\n{raw_points(of) if arguments.raw else points(of)}"
+    )
     return exits.FINE
 
 
 def _read_directly(arguments: argparse.Namespace) -> dict[str, Any]:
     """Open the link of the device for one sample. Raises as a driver does, and `Declined` for an unknown device."""
-    from agent import plugins, report, settings  # noqa: PLC0415  # only needed here
+    from agent import guests, plugins, report, settings  # noqa: PLC0415  # only needed here
+    from agent.cli import visiting  # noqa: PLC0415
     from agent.clock import Clock  # noqa: PLC0415
     from agent.memory import MemoryFile  # noqa: PLC0415
 
@@ -64,19 +75,40 @@ def _read_directly(arguments: argparse.Namespace) -> dict[str, Any]:
     link = links[arguments.device]
     clock = Clock()
 
-    async def read() -> dict[str, Any]:
+    driver = plugins.driver(link.driver)
+
+    async def read(opened: Link) -> dict[str, Any]:
+        if arguments.raw:
+            device = next(each for each in link.devices if each.id == arguments.device)
+            guest = cast("Guest", opened)
+            sample, raw = await visiting.tool(link.driver).raw(device, guest, clock.monotonic_ns)
+            return guests.with_raw(arguments.device, report.readings(sample, clock), raw)
+        async with aclosing(opened.source(arguments.device)) as samples:
+            opened.refresh(arguments.device)
+            sample = await anext(samples)
+        return {"device": arguments.device, "points": report.readings(sample, clock)}
+
+    async def visit() -> dict[str, Any]:
         try:
             async with (
                 asyncio.timeout(report.READ_LIMIT_S),
-                plugins.driver(link.driver).open(link, Context(clock, MemoryFile().part(link.id))) as opened,
-                aclosing(opened.source(arguments.device)) as samples,
+                driver.open(link, Context(clock, MemoryFile().part(link.id))) as opened,
             ):
-                opened.refresh(arguments.device)
-                sample = await anext(samples)
+                return await read(opened)
         except TimeoutError:
             raise Unavailable(
                 f"device {arguments.device}: no sample within {report.READ_LIMIT_S:.0f} s"
             ) from None
-        return {"device": arguments.device, "points": report.readings(sample, clock)}
 
-    return asyncio.run(read())
+    return asyncio.run(visit())
+
+
+def raw_points(entries: list[dict[str, Any]]) -> str:
+    """Lay out readings with what they were made of."""
+    return table(
+        ("POINT", "RAW", "VALUE", "UNIT", "QUALITY"),
+        [
+            (entry["point"], entry["raw"] or None, entry["value"], entry["unit"] or "", quality(entry))
+            for entry in entries
+        ],
+    )

@@ -135,7 +135,7 @@ class Show:
         count = len(self.all)
         so_far = " so far (interrupted)" if interrupted else ""
         print(f"{count} device{'s' if count != 1 else ''} found{so_far} in {took}.")
-        if self.all:
+        if any(found.configured is None for _, found in self.all):
             print("\nFor the configuration, under links (choose ids that last: consumers know them):\n")
             print(self._configuration())
 
@@ -146,7 +146,9 @@ class Show:
         for link, found in self.all:
             key = flow(link)
             heads[key] = link
-            by_link.setdefault(key, []).append(found)
+            by_link.setdefault(key, [])
+            if found.configured is None:
+                by_link[key].append(found)
         for key, listed in by_link.items():
             lines.append(block(heads[key], "  "))
             lines.append("    devices:")

@@ -74,6 +74,11 @@ def answering(device: Mapping[str, Any]) -> str:
     )
 
 
+def quality(entry: Mapping[str, Any]) -> str:
+    """How far a reading can be trusted, and why not."""
+    return str(entry["quality"]) + (f" ({entry['reason']})" if entry["reason"] else "")
+
+
 def points(entries: list[dict[str, Any]], indent: str = "") -> str:
     """Lay out the readings of one device."""
     return table(
@@ -83,7 +88,7 @@ def points(entries: list[dict[str, Any]], indent: str = "") -> str:
                 entry["point"],
                 entry["value"],
                 entry["unit"] or "",
-                entry["quality"] + (f" ({entry['reason']})" if entry["reason"] else ""),
+                quality(entry),
                 ago(entry["age_s"]),
             )
             for entry in entries

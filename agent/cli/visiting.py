@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import msgspec
-
 from agent import control, log, plugins, settings
 from agent.cli import asking, common
 from agent.clock import Clock
@@ -122,12 +120,12 @@ def running_links(socket: Path) -> Sequence[Mapping[str, Any]] | None:
 
 
 def configured(config: Path, link: str) -> Any:
-    """The settings of a link of the configuration, without its devices. Raises `Misconfigured`, with the known ones."""
+    """The settings of a link of the configuration. Raises `Misconfigured`, with the known ones."""
     log.configure(log.LogSettings(level=log.Level.WARNING, form=log.Form.CONSOLE))
     root = settings.load(config)
     for each in root.links:
         if each.id == link:
-            return msgspec.structs.replace(each, devices=())
+            return each
     known = ", ".join(each.id for each in root.links)
     raise Misconfigured(f"link {link}: not in {config}; expected one of {known}")
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from agent.commissioning import Guest
 from agent.sample import Reason, Sample, Shape, Value
-from drivers.modbus.block import Block
+from drivers.modbus.block import Block, block
 from drivers.modbus.codec import Codec
 from drivers.modbus.exceptions import meaning
 from drivers.modbus.inquiry import Request, Response
@@ -16,35 +17,67 @@ from drivers.modbus.transaction import Refusal, Unfit
 
 NOTHING: Final = ""
 """What stands for registers that did not come."""
+_ILLEGAL: Final = {0x01, 0x02, 0x03}
+"""What a device answers that has part of a block only."""
 _REASONS: Final = {kind: meaning(Unfit(kind, "")).reason for kind in ("malformed", "foreign", "lost")}
 
 
 async def read_raw(
     device: DeviceSettings, guest: Guest, now_ns: Callable[[], int]
 ) -> tuple[Sample, Sequence[str]]:
-    """Ask for each block. Raises `Unavailable` when the line is lost."""
-    shape = Shape(device.id, points(device))
-    values: list[Value | None] = [None] * len(shape.points)
-    reasons = bytearray(len(values))
-    raw = [NOTHING] * len(values)
-    timeout_ms = None if device.timeout is None else round(device.timeout.total_seconds() * 1000)
-    for block in device.blocks:
+    """Ask for each block; where a block is refused, for each of its points. Raises `Unavailable` when the line is lost.
+
+    After a block that was not answered no other is asked for: the device is not there.
+    """
+    reading = _Reading(device, guest)
+    blocks = deque(device.blocks)
+    while blocks:
+        asked = blocks.popleft()
+        response = await reading.read(asked)
+        if response.exception in _ILLEGAL and len(asked.members) > 1:
+            blocks.extendleft(block([member]) for member in reversed(asked.members))
+        elif response.data is None and response.exception is None:
+            for rest in blocks:
+                reading.failed(rest, response)
+            break
+    values, reasons = tuple(reading.values), bytes(reading.reasons)
+    return Sample(reading.shape, now_ns(), values, reasons if any(reasons) else b""), reading.raw
+
+
+class _Reading:
+    """The columns of a sample, and what they are made of, while they are filled."""
+
+    def __init__(self, device: DeviceSettings, guest: Guest) -> None:
+        self._device = device
+        self._guest = guest
+        self.shape = Shape(device.id, points(device))
+        self.values: list[Value | None] = [None] * len(self.shape.points)
+        self.reasons = bytearray(len(self.values))
+        self.raw = [NOTHING] * len(self.values)
+
+    async def read(self, block: Block) -> Response:
+        """Ask for a block and take in what comes."""
+        limit = self._device.timeout
         request = Request(
-            unit_id=device.unit_id,
+            unit_id=self._device.unit_id,
             table=block.table,
             address=block.address,
             count=block.count,
-            timeout_ms=timeout_ms,
+            timeout_ms=None if limit is None else round(limit.total_seconds() * 1000),
         )
-        response = Response.of(await guest.ask(request.as_json()))
+        response = Response.of(await self._guest.ask(request.as_json()))
         if response.data is None:
-            for cell in block.cells:
-                reasons[cell] = _reason(response)
+            self.failed(block, response)
         else:
-            block.decode(response.data, values, reasons)
+            block.decode(response.data, self.values, self.reasons)
             for cell, codec in block.members:
-                raw[cell] = _part(response.data, block, codec)
-    return Sample(shape, now_ns(), tuple(values), bytes(reasons) if any(reasons) else b""), raw
+                self.raw[cell] = _part(response.data, block, codec)
+        return response
+
+    def failed(self, block: Block, response: Response) -> None:
+        """Nothing came for this block."""
+        for cell in block.cells:
+            self.reasons[cell] = _reason(response)
 
 
 def _reason(response: Response) -> Reason:

@@ -170,18 +170,16 @@ class _Line:
 
     async def _found(self, unit: int, place: Place, response: Response) -> None:
         self.found += 1
-        answered = (
-            f"{place} answered"
-            if response.data is not None
-            else f"answered {place} with exception {response.exception:02X}, {response.words}"
-        )
+        how = "data" if response.data is not None else f"exception {response.exception:02X}"
+        known = next((device.id for device in self.place.devices if device.unit_id == unit), None)
         self.searching.search.found(
             link_entry(self.place),
             Found(
                 where=f"unit {unit}",
                 answer_ms=response.took_ms,
-                what=f"type not known ({answered})",
+                what=f"type not known ({how} at {place})" if known is None else f"configured as {known}",
                 device={"id": f"unit-{unit}", "unit_id": unit},
+                configured=known,
             ),
         )
 
