@@ -28,6 +28,8 @@ _REQUESTS: Final[dict[int, Callable[..., ModbusPDU]]] = {
     4: ReadInputRegistersRequest,
 }
 _BIT_FUNCTIONS: Final = {1, 2}
+_COUNTING: Final = {15, 16}
+"""Functions that write several, and answer with how many."""
 
 VARIANTS: Final = 12
 """So many lengths are tried on a unit whose missing answers may still come."""
@@ -60,6 +62,8 @@ class Question:
     """Bytes of data in the answer: what its byte count must say."""
     frame: bytes
     """With transaction id 0, where the framing has one."""
+    expected: bytes = b""
+    """Of a write: the PDU that its answer must be, and no other. Empty for a question that reads."""
 
 
 class Framing(Protocol):
@@ -123,6 +127,16 @@ def question(framing: Framing, *, unit: int, function: int, address: int, count:
     pdu = _REQUESTS[function](address=address, count=count, dev_id=unit)
     size = (count + 7) // 8 if function in _BIT_FUNCTIONS else count * 2
     return Question(unit, function, address, count, size, framing.request(pdu))
+
+
+def write_question(framing: Framing, *, unit: int, pdu: ModbusPDU) -> Question:
+    """Frame a request that writes: function 5, 6 or 22, which is echoed, or 15 or 16, of which address and count are."""
+    pdu.dev_id = unit
+    body = bytes(pdu.encode())
+    expected = bytes([pdu.function_code]) + (body[:4] if pdu.function_code in _COUNTING else body)
+    return Question(
+        unit, pdu.function_code, pdu.address, pdu.count, len(expected) - 2, framing.request(pdu), expected
+    )
 
 
 def variants(framing: Framing, asked: Question) -> Iterator[Question]:

@@ -3,7 +3,7 @@
 One that the peer closed while nothing was outstanding is opened again at the next question; so is one that was dropped
 because of what came on it. If it ends while an answer is outstanding, the question is asked once more on a new one,
 for the peer may have closed before it came (HTTP clients do the same: RFC 9112, 9.3.1). So a peer that closes after
-every answer is polled. Where no connection can be had, or an idle one ends in an error, the link is lost.
+every answer is polled. A write is never sent again: who asked for it reads back. Where no connection can be had, or an idle one ends in an error, the link is lost.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Line:
             try:
                 answer = await connection.ask(question, limit_s)
             except Lost as lost:
-                if again or not connection.proven:
+                if again or question.expected or not connection.proven:
                     return _lost(str(lost))
                 again = True
             else:

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
-from agent.interfaces import Context, Unavailable
-from agent.sample import Sample
-from drivers.modbus import guest
+from agent.interfaces import Context, Unavailable, Written
+from agent.sample import Reason, Sample, Value
+from drivers.modbus import guest, writer
 from drivers.modbus.device import Device, device, ns
 from drivers.modbus.errands import Errand, Errands
 from drivers.modbus.framing import Framing, Mbap
@@ -32,6 +32,7 @@ from drivers.modbus.schedule import Schedule, Turn
 from drivers.modbus.settings import LinkSettings
 from drivers.modbus.transaction import Conversation
 from drivers.modbus.usage import Usage
+from drivers.modbus.writing import Spot, spot
 
 LOOK_NS: Final = 10_000_000_000
 """Where something is read by the wall clock, a step of it is noticed within this time."""
@@ -82,6 +83,7 @@ class ModbusLink:
             each.id: _Seat(device(self._framing, each, settings, context.memory, self._now_ns()))
             for each in settings.devices
         }
+        self._settings = {each.id: each for each in settings.devices}
         self._limit_ns = ns(settings.timeout)
         slowest_ns = max((seat.device.limit_ns for seat in self._seats.values()), default=self._limit_ns)
         self._quiet_ns = slowest_ns if settings.quiet is None else ns(settings.quiet)
@@ -202,6 +204,48 @@ class ModbusLink:
     async def ask(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """See `agent.interfaces.GuestLink`; the fields of `guest.Request` and `guest.Response`."""
         return (await self.inquire(guest.Request.of(request))).as_json()
+
+    async def current(self, device: str, point: str) -> Value | Reason:
+        """See `agent.interfaces.WritableLink`. A silent device is not asked: it is probed, as the schedule allows."""
+        spot = self._spot(device, point)
+        if self._schedule.failures(device):
+            return Reason.TIMEOUT
+
+        return await self._at_once(lambda line: writer.current(spot, line, self._conversation))
+
+    async def write(self, device: str, point: str, value: Value, *, until_ns: int) -> Written:
+        """See `agent.interfaces.WritableLink`. The device is polled soon after, so that everybody sees what it is now."""
+        spot = self._spot(device, point)
+        try:
+            return await self._at_once(
+                lambda line: writer.write(spot, value, until_ns, line, self._conversation)
+            )
+        finally:
+            self.refresh(device)
+
+    async def _at_once(self, work: Callable[[Line], Awaitable[T]]) -> T:
+        """An errand that goes next; what it takes in vain, those that fail have to spare."""
+
+        async def charged(line: Line) -> T:
+            begun_ns = self._now_ns()
+            outcome = await work(line)
+            if isinstance(outcome.found if isinstance(outcome, Written) else outcome, Reason):
+                self._schedule.charge(self._now_ns(), self._now_ns() - begun_ns)
+            return outcome
+
+        return await self.errand(charged, paced=False)
+
+    def _spot(self, device: str, point: str) -> Spot:
+        settings = self._settings[device]
+        write = next(each.write for each in settings.selected if each.name == point)
+        return spot(
+            self._framing,
+            settings.codec(point),
+            unit=settings.unit_id,
+            function=write.function if write else None,
+            limit_ns=self._seats[device].device.limit_ns,
+            alignment=settings.limits.alignment,
+        )
 
     # --- the task ----------------------------------------------------------------------------------------------
 

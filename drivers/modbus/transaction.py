@@ -222,7 +222,10 @@ class Conversation:
             return self._unfit(
                 frame, "foreign", f"function {function} answers function {asked.function}", now_ns
             )
-        if pdu[1] != asked.size or len(pdu) != asked.size + 2:
+        if asked.expected:
+            if pdu != asked.expected:
+                return self._unfit(frame, "foreign", "it confirms another write", now_ns)
+        elif pdu[1] != asked.size or len(pdu) != asked.size + 2:
             words = f"{len(pdu) - 2} bytes of data, byte count {pdu[1]}, expected {asked.size}"
             return self._unfit(frame, "malformed", words, now_ns)
         self.counts["answers"] += 1

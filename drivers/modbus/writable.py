@@ -17,7 +17,7 @@ from agent.fields import duration_text
 from agent.interfaces import WriteSettings
 from agent.sample import Reason, Value
 from drivers.modbus.codec import Codec
-from drivers.modbus.registers import Table
+from drivers.modbus.registers import Table, Type
 
 
 class RegisterWrite(WriteSettings, frozen=True, kw_only=True):
@@ -97,6 +97,9 @@ def settled(codec: Codec, value: Value) -> Value:
 
     A float register takes the nearest float: that is what floats are; an integer one takes no value between two.
     """
+    if isinstance(value, bool) is not (codec.type is Type.BOOL):
+        kind = "true or false" if codec.type is Type.BOOL else "no boolean"
+        raise ValueError(f"expected {kind}, found {value}")
     if isinstance(value, bool | str):
         encoded = codec.encode(value)
     else:

@@ -1,0 +1,101 @@
+"""From a value to the one request that writes it, and from the point to the question that reads it back.
+
+Pure; pymodbus makes the requests. A value that fills several registers is always written by one request, so that no
+device ever holds half of it. Bits of a register are written by function 22, which leaves the others alone; where the
+settings say 6 or 16 instead, the register is read, changed and written as a whole. Between the two, whoever else
+changes its other bits is overruled: that is why it has to be said.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pymodbus.pdu import ModbusPDU
+from pymodbus.pdu.bit_message import WriteMultipleCoilsRequest, WriteSingleCoilRequest
+from pymodbus.pdu.register_message import (
+    MaskWriteRegisterRequest,
+    WriteMultipleRegistersRequest,
+    WriteSingleRegisterRequest,
+)
+
+from agent.sample import Reason, Value
+from drivers.modbus.block import Block, Member, block
+from drivers.modbus.codec import Codec
+from drivers.modbus.framing import Framing, Question, question, write_question
+from drivers.modbus.writable import functions
+
+MASK_WRITE = 22
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spot:
+    """A point of one device as it is read and written by itself."""
+
+    unit: int
+    codec: Codec
+    function: int
+    limit_ns: int
+    """How long an answer may take."""
+    block: Block
+    read: Question
+    framing: Framing
+
+    @property
+    def merges(self) -> bool:
+        """Whether what is there must be read first, since other bits of it are to stay."""
+        return self.codec.bit is not None and self.function != MASK_WRITE
+
+    def decode(self, data: bytes) -> Value | Reason:
+        """What the point is, by the answer to `read`."""
+        values: list[Value | None] = [None]
+        reasons = bytearray(1)
+        self.block.decode(data, values, reasons)
+        value = values[0]
+        return Reason(reasons[0]) if value is None else value
+
+    def write(self, value: Value, held: bytes = b"") -> Question:
+        """The question that writes a value; `held` is the answer to `read`, where it `merges`.
+
+        Raises `ValueError` for a value that the registers cannot hold.
+        """
+        return write_question(self.framing, unit=self.unit, pdu=self._request(self.codec.encode(value), held))
+
+    def _request(self, encoded: bytes, held: bytes) -> ModbusPDU:
+        address = self.codec.address
+        if self.codec.table.bits:
+            bits = [bool(encoded[0])]
+            single = WriteSingleCoilRequest if self.function == 5 else WriteMultipleCoilsRequest  # noqa: PLR2004
+            return single(address=address, bits=bits)
+        registers = _registers(encoded)
+        if self.codec.bit is not None:
+            (mask,) = _registers(self.codec.pack(1 << self.codec.bit))
+            if self.function == MASK_WRITE:
+                return MaskWriteRegisterRequest(address=address, and_mask=mask ^ 0xFFFF, or_mask=registers[0])
+            start = 2 * (address - self.block.address)
+            (other,) = _registers(held[start : start + 2])
+            registers = [other & (mask ^ 0xFFFF) | registers[0]]
+        if self.function == 6:  # noqa: PLR2004  # the function's name is its number
+            return WriteSingleRegisterRequest(address=address, registers=registers)
+        return WriteMultipleRegistersRequest(address=address, registers=registers)
+
+
+def spot(
+    framing: Framing, codec: Codec, *, unit: int, function: int | None, limit_ns: int, alignment: int
+) -> Spot:
+    """Work out how one point is read and written by itself; `function` is that of its settings, if they name one."""
+    alone = block([Member(0, codec)], alignment)
+    return Spot(
+        unit=unit,
+        codec=codec,
+        function=function or functions(codec)[0],
+        limit_ns=limit_ns,
+        block=alone,
+        read=question(
+            framing, unit=unit, function=codec.table.function, address=alone.address, count=alone.count
+        ),
+        framing=framing,
+    )
+
+
+def _registers(encoded: bytes) -> list[int]:
+    return [int.from_bytes(encoded[place : place + 2]) for place in range(0, len(encoded), 2)]
