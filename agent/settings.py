@@ -8,7 +8,9 @@ its module:
 - `owner(settings) -> str | None`: what only one link, or one uplink, may hold, such as `host:port` or a serial port;
 - `problems(settings) -> Iterable[tuple[path, message]]`: what is wrong with them; the path leads from the settings to
   the value, such as `("devices", 0, "interval")`, and the message starts with the value's name;
-- `look(settings)`: the same, for what only this machine can tell, such as a file that is not there; asked by `check`.
+- `look(settings)`: the same, for what only this machine can tell, such as a file that is not there; asked by `check`;
+- `notes(settings) -> Iterable[str]`: lines that `check` prints about them: what follows from them, such as how full a
+  serial line will be.
 """
 
 from __future__ import annotations
@@ -90,6 +92,13 @@ class Configuration:
 def load(path: Path) -> Root:
     """Read the configuration. Raises `document.Problems` with everything that is wrong with it."""
     return read(path).root
+
+
+def notes(root: Root) -> Iterator[str]:
+    """What the drivers have to say about links without a mistake."""
+    for link in root.links:
+        said = getattr(plugins.driver(link.driver), "notes", None)
+        yield from said(link) if said else ()
 
 
 def read(path: Path, *, secrets: bool = False) -> Configuration:

@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
     except Problems as error:
         if not arguments.json:
             return common.refuse(error)
-        _print_json({"fine": False, "problems": _listed(error.problems), "warnings": []})
+        _print_json({"fine": False, "problems": _listed(error.problems), "warnings": [], "notes": []})
         return exits.CONFIGURATION
     root = configuration.root
     counts = {
@@ -48,11 +48,15 @@ def run(arguments: argparse.Namespace) -> int:
         "points": configuration.points,
         "uplinks": len(root.uplinks),
     }
+    notes = list(settings.notes(root))
     if arguments.json:
-        _print_json({"fine": True, **counts, "problems": [], "warnings": _listed(configuration.warnings)})
+        warnings = _listed(configuration.warnings)
+        _print_json({"fine": True, **counts, "problems": [], "warnings": warnings, "notes": notes})
         return exits.FINE
     for mark, message in configuration.warnings:
         print(f"{mark}: warning: {message}")
+    for note in notes:
+        print(note)
     print(f"{arguments.config}: fine: {', '.join(_counted(count, noun) for noun, count in counts.items())}")
     return exits.FINE
 

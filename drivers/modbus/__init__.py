@@ -7,11 +7,14 @@ arithmetic (`registers`, `codec`, `block`, `plan`); what waits for devices is `l
 link is opened or emulated, as reading the configuration does not need it.
 """
 
+from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
 
 from agent.clock import Clock
 from agent.commissioning import Commissioning
 from agent.interfaces import Context, Link
+from drivers.modbus import bus_time, settings
+from drivers.modbus.bus_time import notes
 from drivers.modbus.settings import (
     DeviceSettings,
     LinkSettings,
@@ -20,7 +23,6 @@ from drivers.modbus.settings import (
     owner,
     point_settings,
     points,
-    problems,
 )
 
 __all__ = [
@@ -30,12 +32,19 @@ __all__ = [
     "as_written",
     "commissioning",
     "emulate",
+    "notes",
     "open",
     "owner",
     "point_settings",
     "points",
     "problems",
 ]
+
+
+def problems(link: LinkSettings) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What is wrong with a link beyond its single settings: what does not fit together, and what its line cannot do."""
+    yield from settings.problems(link)
+    yield from bus_time.problems(link)
 
 
 def open(link: LinkSettings, context: Context) -> AbstractAsyncContextManager[Link]:  # noqa: A001  # the seam's name

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from itertools import chain
 from typing import NamedTuple
 
@@ -21,7 +20,7 @@ from drivers.modbus.plan import BlockLimits, Span, halves
 from drivers.modbus.refusals import Refusals, content, divide
 from drivers.modbus.schedule import Slots
 from drivers.modbus.settings import DeviceSettings, LinkSettings, points
-from drivers.modbus.timing import Phase
+from drivers.modbus.timing import Phase, ns
 
 
 class Read(NamedTuple):
@@ -182,8 +181,3 @@ def device(
     )
     made.plan()
     return made
-
-
-def ns(length: timedelta) -> int:
-    """Nanoseconds of a duration."""
-    return length // timedelta(microseconds=1) * 1000

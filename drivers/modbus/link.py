@@ -22,7 +22,7 @@ from typing import Any, Final, TypeVar
 from agent.interfaces import Context, Unavailable, Written
 from agent.sample import Reason, Sample, Value
 from drivers.modbus import guest, writer
-from drivers.modbus.device import Device, device, ns
+from drivers.modbus.device import Device, device
 from drivers.modbus.errands import Errand, Errands
 from drivers.modbus.framing import Framing, Mbap
 from drivers.modbus.line import Line
@@ -30,6 +30,7 @@ from drivers.modbus.outlet import Outlet
 from drivers.modbus.polling import Polling
 from drivers.modbus.schedule import Schedule, Turn
 from drivers.modbus.settings import LinkSettings
+from drivers.modbus.timing import ns
 from drivers.modbus.transaction import Conversation
 from drivers.modbus.usage import Usage
 from drivers.modbus.writing import Spot, spot

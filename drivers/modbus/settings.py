@@ -289,14 +289,6 @@ def problems(link: LinkSettings) -> Iterator[tuple[tuple[str | int, ...], str]]:
             ("quiet",),
             f"quiet: expected no less than the longest timeout of the link, {expected}, found {found}",
         )
-    share = sum(
-        len(blocks) * link.request_delay / rhythm.interval
-        for device in link.devices
-        for rhythm, blocks in device.requests
-    )
-    if share >= 1:
-        taken = f"the pauses alone take {share:.0%} of it: read less often, or fewer points"
-        yield ("request_delay",), f"request_delay: expected time for the requests too, found that {taken}"
 
 
 def _repeated(names: Iterable[str]) -> list[str]:

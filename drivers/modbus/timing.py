@@ -20,7 +20,7 @@ class Phase(enum.Enum):
     SPREAD = "spread"
     """At a moment that follows from the device's id, so that devices do not all want the line at once."""
     CLOCK = "clock"
-    """At whole multiples of the interval on the wall clock, in UTC: an interval of 15m is read at the quarter-hours."""
+    """At whole multiples of the interval on the wall clock, in UTC: an interval of 15min is read at the quarter-hours."""
 
 
 RequestDelay = Annotated[
@@ -41,7 +41,7 @@ class Rhythm(NamedTuple):
         """Raise `ValueError` if there is no such thing."""
         if self.phase is Phase.CLOCK and DAY % self.interval:
             raise ValueError(
-                f"interval: with the phase clock expected one that divides a day, such as 15m, found {duration_text(self.interval)}"
+                f"interval: with the phase clock expected one that divides a day, such as 15min, found {duration_text(self.interval)}"
             )
 
 
@@ -53,3 +53,8 @@ def together(rhythms: Sequence[Rhythm]) -> tuple[tuple[Rhythm, tuple[int, ...]],
     return tuple(
         (rhythm, tuple(cells)) for rhythm, cells in sorted(found.items(), key=lambda item: item[0].interval)
     )
+
+
+def ns(length: timedelta) -> int:
+    """Nanoseconds of a duration."""
+    return length // timedelta(microseconds=1) * 1000

@@ -45,6 +45,22 @@ def test_a_right_one_is_counted(folder, capsys):
     ]
 
 
+def test_what_a_driver_has_to_say(tmp_path, capsys, monkeypatch):
+    """How full a Modbus line will be is printed before the verdict, and is in the JSON."""
+    monkeypatch.chdir(tmp_path)
+    points = "[{name: a, table: holding, address: 0, type: int16}]"
+    (tmp_path / "gateway.yaml").write_text(
+        "gateway: {id: demo-01}\n"
+        f"links: [{{id: roof, driver: modbus, host: 192.0.2.1, devices: [{{id: d, points: {points}}}]}}]\n"
+    )
+    assert main(["check", "--config", "gateway.yaml"]) == exits.FINE
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("roof: time on the line")
+    assert said[-1] == "gateway.yaml: fine: 1 link, 1 device, 1 point, 0 uplinks"
+    assert main(["check", "--config", "gateway.yaml", "--json"]) == exits.FINE
+    assert json.loads(capsys.readouterr().out)["notes"] == said[:-1]
+
+
 def test_for_programs(folder, capsys):
     """The same as JSON, right or wrong."""
     assert main(["check", "--json"]) == exits.FINE

@@ -216,15 +216,6 @@ def test_quiet_may_not_be_shorter_than_an_answer_may_take():
     assert words == "quiet: expected no less than the longest timeout of the link, 3s, found 2s"
 
 
-def test_pauses_that_leave_no_time_for_requests_are_a_problem():
-    """Twelve requests each second with a tenth of a second between them cannot be."""
-    apart = tuple(point(f"p{at}", 10 * at) for at in range(12))
-    device = DeviceSettings(id="d", points=apart, interval=timedelta(seconds=1))
-    ((path, words),) = problems(link(device, request_delay=timedelta(milliseconds=100)))
-    assert path == ("request_delay",)
-    assert "the pauses alone take 120% of it" in words
-
-
 def test_only_one_link_may_hold_a_host_and_port():
     """What the check of the whole configuration compares."""
     device = DeviceSettings(id="d", points=(point("a"),))
