@@ -10,9 +10,7 @@ import enum
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import timedelta
 from fnmatch import fnmatchcase
-from fractions import Fraction
 from typing import Annotated, Any, NoReturn, Protocol
 
 import msgspec
@@ -20,8 +18,8 @@ from msgspec import Meta
 
 from agent.clock import Clock
 from agent.command import Command
-from agent.fields import Id, Limits, Place, Plugged, Unique, Unit, duration_text
-from agent.sample import Class, Lane, Point, Reason, Row, Sample, Shape, Value, ValueType
+from agent.fields import Id, Place, Plugged, Unique
+from agent.sample import Class, Lane, Point, Reason, Row, Sample, Shape, Value
 
 # --- errors, by what someone should do -------------------------------------------------------------------------
 
@@ -48,136 +46,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     """A section of the configuration. A field's docstring-like description stands in its `msgspec.Meta`."""
 
 
-class WriteSettings(Settings, frozen=True):
-    """What may be written to a point; without such a section nothing may. What is left out is not limited."""
-
-    minimum: Annotated[
-        Fraction | None, Meta(description="The least value that may be written, in the point's unit.")
-    ] = None
-    maximum: Annotated[
-        Fraction | None, Meta(description="The greatest value that may be written, in the point's unit.")
-    ] = None
-    step: Annotated[
-        Fraction | None, Meta(description="A value must be a multiple of this: 0.5 takes 20.5 and not 20.6.")
-    ] = None
-    most_change: Annotated[
-        Fraction | None, Meta(description="How far one write may take the value from where it is.")
-    ] = None
-    every: Annotated[
-        timedelta | None,
-        Limits("0ms", "30d"),
-        Meta(
-            description="The least time between two writes; 10s if left out. Many devices wear out by writes."
-        ),
-    ] = None
-    lease: Annotated[
-        timedelta | None,
-        Limits("1s", "30d"),
-        Meta(description="How long a value holds if the command does not say; for good if left out."),
-    ] = None
-    longest_lease: Annotated[
-        timedelta | None,
-        Limits("1s", "30d"),
-        Meta(description="The longest that a command may ask a value to hold; 24h if left out."),
-    ] = None
-    fallback: Annotated[
-        str | None,
-        Meta(description="The value that returns when a lease ends; without it there are no leases."),
-    ] = None
-
-    def __post_init__(self) -> None:
-        if self.minimum is not None and self.maximum is not None and self.minimum > self.maximum:
-            raise ValueError(
-                f"minimum: expected no more than the maximum {float(self.maximum):g}, found {float(self.minimum):g}"
-            )
-        for name in ("step", "most_change"):
-            limit = getattr(self, name)
-            if limit is not None and limit <= 0:
-                raise ValueError(f"{name}: expected more than 0, found {float(limit):g}")
-        if self.lease is not None and self.lease > self.longest:
-            raise ValueError(
-                f"lease: expected no more than the longest_lease {duration_text(self.longest)}, "
-                f"found {duration_text(self.lease)}"
-            )
-
-    @property
-    def pause(self) -> timedelta:
-        """The least time between two writes."""
-        return timedelta(seconds=10) if self.every is None else self.every
-
-    @property
-    def longest(self) -> timedelta:
-        """The longest that a value may be held by a lease."""
-        return timedelta(hours=24) if self.longest_lease is None else self.longest_lease
-
-
-class PointBase(Settings, frozen=True):
-    """What every point has, whatever protocol brings it; a driver adds where it is found."""
-
-    name: Annotated[Id, Meta(description="Unique in its device: supply_temperature.")]
-    type_: Annotated[
-        ValueType | None, Meta(description="Of its values, where it cannot follow from how they are read.")
-    ] = msgspec.field(default=None, name="value_type")
-    unit: Unit | None = None
-    quantity_kind: Annotated[
-        str | None, Meta(description="What is measured, as a QUDT quantity kind: Temperature, ElectricPower.")
-    ] = None
-    class_: Annotated[
-        Class, Meta(description="What it is for; it decides what is kept longest when the buffer is full.")
-    ] = msgspec.field(default=Class.TREND, name="class")
-    place: Annotated[Place, Meta(description="Where it is, within the device's place.")] = Place()
-    designation: Annotated[str | None, Meta(description="The property technician's tag, free text.")] = None
-    brick_class: Annotated[
-        str | None, Meta(description="Brick class, local name: Supply_Air_Temperature_Sensor.")
-    ] = None
-    labels: Annotated[
-        dict[int, str] | None,
-        Meta(
-            description="What the values of an enumeration mean: {0: stopped, 1: running}. The value stays the number."
-        ),
-    ] = None
-    minimum: Annotated[
-        Fraction | None,
-        Meta(
-            description="The least value that is plausible, in the point's unit; what is below is marked, not hidden."
-        ),
-    ] = None
-    maximum: Annotated[
-        Fraction | None,
-        Meta(
-            description="The greatest value that is plausible, in the point's unit; what is above is marked, not hidden."
-        ),
-    ] = None
-    write: Annotated[
-        WriteSettings | None, Meta(description="What may be written to it; nothing if left out.")
-    ] = None
-
-    def __post_init__(self) -> None:
-        if self.minimum is not None and self.maximum is not None and self.minimum >= self.maximum:
-            raise ValueError(
-                f"minimum: expected less than the maximum {float(self.maximum):g}, found {float(self.minimum):g}"
-            )
-
-    def described(self, type_: ValueType, place: Place) -> Point:
-        """What consumers are told of it, as a point of this value type of a device at this place."""
-        return Point(
-            name=self.name,
-            type=type_,
-            unit=self.unit,
-            quantity_kind=self.quantity_kind,
-            class_=self.class_,
-            place=self.place.within(place),
-            designation=self.designation,
-            brick_class=self.brick_class,
-            labels=self.labels,
-        )
-
-
 class DeviceBase(Settings, frozen=True):
     """What every device has; a driver adds how it is reached and which points it has."""
 
     id: Annotated[Id, Unique("device"), Meta(description="Unique on the gateway, and never changed.")]
     place: Annotated[Place, Meta(description="Where it is, within the gateway's place.")] = Place()
+    out_of_service: Annotated[
+        str | None,
+        Meta(
+            min_length=1,
+            description="Why it is out of service. It is not asked then, and its readings are bad and say so. In service if left out.",
+        ),
+    ] = None
 
 
 class LinkBase(Settings, frozen=True):
@@ -285,7 +165,8 @@ class GuestLink(Link, Protocol):
 class Driver(Protocol):
     """A module in `drivers`, or one named by an entry point of the group `diaccess_agent.drivers`.
 
-    Optional functions: `emulate(link, clock)`, an async context manager that serves the devices of a link; and
+    Optional functions: `point_settings(device) -> tuple[PointBase, ...]`, the settings of the points of a device (see
+    `agent.points`), in the order of its samples: by them the agent judges its values. `emulate(link, clock)`, an async context manager that serves the devices of a link; and
     `allowance(link) -> timedelta`, how long at most no source of an open link gives anything although all goes well:
     after that the watchdog calls the link stuck. A link whose driver does not say is not watched.
     `commissioning() -> agent.commissioning.Commissioning`: searching lines and looking at unknown devices. Where the

@@ -58,6 +58,8 @@ class Reason(enum.IntEnum):
     """It moved faster than this point plausibly can (`change_per_minute`)."""
     UNCONFIRMED = 0x46
     """A counter that went backwards, until a second read says whether it did."""
+    UNVERIFIED = 0x47
+    """The point that tells whether this one is good (`quality_from`) is not known."""
 
     NOT_CONNECTED = 0x80
     """The link is not there: connection refused, port missing, gateway path unavailable (exceptions 0A, 0B)."""

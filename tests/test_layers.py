@@ -39,6 +39,7 @@ LAYERS = (
         "agent.log",
         "agent.memory",
         "agent.plugins",
+        "agent.points",
         "agent.secrets",
         "agent.service",
     },

@@ -14,7 +14,7 @@ from math import isfinite
 from typing import Final
 
 from agent.fields import fraction
-from agent.interfaces import WriteSettings
+from agent.points import WriteSettings
 from agent.sample import Point, Reason, Value, ValueType
 
 _WORDS: Final = {"true": True, "yes": True, "on": True, "1": True} | {

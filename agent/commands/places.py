@@ -8,7 +8,8 @@ from typing import Any, NamedTuple, Protocol
 
 from agent import plugins
 from agent.commands.lease import Target
-from agent.interfaces import LinkBase, WritableLink, WriteSettings
+from agent.interfaces import LinkBase, WritableLink
+from agent.points import WriteSettings
 from agent.sample import Point, Value
 
 

@@ -13,7 +13,8 @@ from typing import Annotated
 from msgspec import Meta, field
 
 from agent.fields import Limits, Place
-from agent.interfaces import PointBase, Settings
+from agent.interfaces import Settings
+from agent.points import PointBase
 from agent.sample import Point
 from drivers.modbus.codec import Codec
 from drivers.modbus.plan import MOST_BITS, MOST_REGISTERS

@@ -14,7 +14,7 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from agent.fields import duration_text
-from agent.interfaces import WriteSettings
+from agent.points import WriteSettings
 from agent.sample import Reason, Value
 from drivers.modbus.codec import Codec
 from drivers.modbus.registers import Table, Type

@@ -27,12 +27,11 @@ from agent.interfaces import (
     DeviceBase,
     Expired,
     LinkBase,
-    PointBase,
     Unavailable,
-    WriteSettings,
     Written,
 )
 from agent.memory import MemoryFile
+from agent.points import PointBase, WriteSettings
 from agent.sample import Point, Reason, Value, ValueType
 from tests.emulators.virtual_time import VirtualClock
 
