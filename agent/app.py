@@ -238,6 +238,9 @@ class _Answers:
     async def ask(self, link: str, request: dict[str, Any]) -> Mapping[str, Any]:
         return await self._now().guests.ask(link, request)
 
+    async def record(self, link: str, cursor: int | None = None) -> dict[str, Any]:
+        return await self._now().guests.record(link, cursor)
+
     def _now(self) -> Agent:
         if self.agent is None:
             raise Unavailable("the agent is just starting or stopping; ask again in a moment")
@@ -260,6 +263,7 @@ async def _answering(socket: Path, answers: _Answers) -> AsyncIterator[None]:
                 answers.latest,
                 answers.links,
                 answers.ask,
+                answers.record,
             )
         }
         try:

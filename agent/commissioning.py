@@ -8,12 +8,15 @@ asks, it asks as a `Guest` of a link: one that the running agent has open, or on
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
 import msgspec
 
+from agent.interfaces import Context, Link
+from agent.recording import Frame
 from agent.sample import Sample
 
 
@@ -96,6 +99,19 @@ class Probed(msgspec.Struct, frozen=True, kw_only=True):
     """The settings of points, as they would stand in the configuration."""
 
 
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A link with a recording at its other end."""
+
+    link: Link
+    devices: Sequence[str]
+    """The configured devices of which something was recorded."""
+    over: Callable[[str], bool]
+    """Whether a device, by its id, was asked for more than was recorded of it: what it said last is a repetition."""
+    remarks: Callable[[], Sequence[str]]
+    """What was asked for and is not in the recording."""
+
+
 class Commissioning(Protocol):
     """What a driver offers beside its links. Options are `argparse`'s; a wrong one is a `ValueError` in words."""
 
@@ -121,3 +137,8 @@ class Commissioning(Protocol):
 
     async def raw(self, device: Any, guest: Guest, now_ns: Callable[[], int]) -> tuple[Sample, Sequence[str]]:
         """Read a configured device once: its sample, and for each of its points what it was made of."""
+
+    def replay(
+        self, link: Any, frames: Iterable[Frame], context: Context
+    ) -> AbstractAsyncContextManager[Replay]:
+        """Open a configured link on whose other end somebody answers as in a recording."""

@@ -54,6 +54,7 @@ class Gatherer:
             device.id: Shape(device.id, driver.points(device)) for device in settings.devices
         }
         self._link: Link | None = None
+        self._tap: Callable[[str, bytes, int], None] | None = None
         self._said_ns: dict[str, int] = {}
         """When consumers of a device were told that nothing comes, since something last came."""
         self._work = f"link {settings.id}"
@@ -74,6 +75,20 @@ class Gatherer:
     def answering(self, device: str) -> Mapping[str, Any]:
         """How this device has been answering since the link was opened, as its driver says."""
         return self._link.devices.get(device, {}) if self._link else {}
+
+    def listen(self, tap: Callable[[str, bytes, int], None] | None) -> None:
+        """Have this told of everything that passes on the line, on this link and those opened after it (`TappedLink`).
+
+        Raises `Misconfigured` where nobody can listen.
+        """
+        self._tap = tap
+        if self._link is not None:
+            if not hasattr(self._link, "tap"):
+                self._tap = None
+                raise Misconfigured(
+                    f"link {self.settings.id}: its driver, {self.settings.driver}, lets nobody listen to its line"
+                )
+            self._link.tap = tap
 
     async def ask(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
         """Ask on the link as a guest (`GuestLink.ask`). Raises `Unavailable`, and `Misconfigured` where there are none."""
@@ -108,6 +123,8 @@ class Gatherer:
                         self._driver.open(self.settings, Context(self._clock, self._memory))
                     )
                 self._link = link
+                if self._tap is not None:
+                    self.listen(self._tap)
                 works()
                 async with asyncio.TaskGroup() as group:
                     for device in self._shapes:

@@ -7,13 +7,17 @@ is its driver's knowledge (`agent.commissioning`).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from agent import plugins
 from agent.clock import Clock
 from agent.gatherer import Gatherer
 from agent.interfaces import Misconfigured
+from agent.recording import Ring
 from agent.report import readings
+
+FRAMES_AT_ONCE: Final = 2_000
+"""In one answer: half a megabyte."""
 
 
 class Guests:
@@ -23,6 +27,8 @@ class Guests:
         """`gatherers` gives those of now: a reload changes them."""
         self._gatherers = gatherers
         self._clock = clock
+        self._rings: dict[str, Ring] = {}
+        """By link: what passes on those that somebody records."""
 
     async def links(self) -> list[dict[str, Any]]:
         """Every link, and what it alone may hold (`owner`, if its driver says), to know a line by."""
@@ -42,6 +48,35 @@ class Guests:
             return await self._gatherer(link).ask(request)
         except ValueError as error:
             raise Misconfigured(f"link {link}: {error}") from error
+
+    async def record(self, link: str, cursor: int | None = None) -> dict[str, Any]:
+        """What passed on a line since `cursor`, which each answer gives for the next question; `None` begins.
+
+        It is kept only while somebody goes on asking, within `recording.FORGOTTEN_NS`.
+        """
+        gatherer = self._gatherer(link)
+        now_ns = self._clock.monotonic_ns()
+        if link not in self._rings:
+            self._rings[link] = ring = Ring()
+            ring.since(None, now_ns, 0)
+            gatherer.listen(self._listener(gatherer, ring))
+        frames, cursor, lost = self._rings[link].since(cursor, now_ns, FRAMES_AT_ONCE)
+        return {
+            "driver": gatherer.settings.driver,
+            "frames": [{"ns": frame.ns, frame.direction: frame.data.hex()} for frame in frames],
+            "cursor": cursor,
+            "lost": lost,
+        }
+
+    def _listener(self, gatherer: Gatherer, ring: Ring) -> Callable[[str, bytes, int], None]:
+        def listen(direction: str, data: bytes, ns: int) -> None:
+            if ring.forgotten(ns):
+                self._rings.pop(gatherer.settings.id, None)
+                gatherer.listen(None)
+            else:
+                ring.add(direction, data, ns)
+
+        return listen
 
     async def raw(self, device: str) -> dict[str, Any]:
         """A configured device, read once as a guest: its readings, and what each was made of."""

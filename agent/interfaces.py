@@ -162,6 +162,13 @@ class GuestLink(Link, Protocol):
         """
 
 
+class TappedLink(Link, Protocol):
+    """A link on which somebody may listen to the bytes themselves."""
+
+    tap: Callable[[str, bytes, int], None] | None
+    """Set by whoever listens; called for everything that passes with `sent` or `received`, the bytes, monotonic ns."""
+
+
 class Driver(Protocol):
     """A module in `drivers`, or one named by an entry point of the group `diaccess_agent.drivers`.
 

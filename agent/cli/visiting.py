@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from agent import control, log, plugins, settings
+from agent import control, plugins, settings
 from agent.cli import asking, common
 from agent.clock import Clock
 from agent.commissioning import Commissioning, Guest
@@ -121,7 +121,6 @@ def running_links(socket: Path) -> Sequence[Mapping[str, Any]] | None:
 
 def configured(config: Path, link: str) -> Any:
     """The settings of a link of the configuration. Raises `Misconfigured`, with the known ones."""
-    log.configure(log.LogSettings(level=log.Level.WARNING, form=log.Form.CONSOLE))
     root = settings.load(config)
     for each in root.links:
         if each.id == link:

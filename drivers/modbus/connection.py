@@ -9,7 +9,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Callable
-from typing import Final, Self, cast
+from typing import Final, Self, TypeAlias, cast
 
 import structlog
 
@@ -29,6 +29,10 @@ KEEPALIVE: Final = (
 """An idle connection whose peer vanished ends within a minute (tcp(7), seconds and counts)."""
 USER_TIMEOUT_MS: Final = 10_000
 """One whose peer does not even acknowledge what was asked ends after this (tcp(7), Linux only)."""
+
+
+Tap: TypeAlias = Callable[[str, bytes, int], None]
+"""Takes what passes: `sent` or `received`, the bytes, and when, on the monotonic clock."""
 
 
 class Lost(Exception):
@@ -81,6 +85,8 @@ class Connection(asyncio.BufferedProtocol):
         self._transport: asyncio.Transport | None = None
         self._outcome: asyncio.Future[Answer | None] | None = None
         self._debug = log.is_enabled_for(logging.DEBUG)
+        self.tap: Tap | None = None
+        """Told of everything that passes."""
         self.proven = False
         """Whether it has brought an answer."""
         self.ended = ""
@@ -98,6 +104,8 @@ class Connection(asyncio.BufferedProtocol):
         timer = self._loop.call_later(limit_s, self._expire)
         try:
             self._transport.write(request)
+            if self.tap is not None:
+                self.tap("sent", request, self._now_ns())
             if self._debug:
                 log.debug("frame.sent", unit=question.unit, frame=request)
             return await outcome
@@ -140,6 +148,8 @@ class Connection(asyncio.BufferedProtocol):
         """Hand what came to the conversation."""
         if self.ended:
             return
+        if self.tap is not None:
+            self.tap("received", bytes(self._conversation.space()[:nbytes]), self._now_ns())
         if self._debug:
             log.debug("frame.received", frame=bytes(self._conversation.space()[:nbytes]))
         answer = self._conversation.received(nbytes, self._now_ns())

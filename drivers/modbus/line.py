@@ -15,7 +15,7 @@ from collections.abc import Callable
 import structlog
 
 from agent.interfaces import Unavailable
-from drivers.modbus.connection import Connection, Lost
+from drivers.modbus.connection import Connection, Lost, Tap
 from drivers.modbus.framing import Question
 from drivers.modbus.settings import LinkSettings
 from drivers.modbus.transaction import Answer, Conversation, Unfit
@@ -41,6 +41,7 @@ class Line:
         self._connection: Connection | None = None
         self._said_drop = False
         self._said_without_ids = False
+        self._tap: Tap | None = None
         self.reconnects = 0
         self.took_ns = 0
         """How long the last answer took, or the last time-out."""
@@ -59,7 +60,19 @@ class Line:
             )
         except OSError as error:
             raise self.unavailable(_words(error)) from error
+        self._connection.tap = self._tap
         return self._connection
+
+    @property
+    def tap(self) -> Tap | None:
+        """Told of everything that passes on whichever connection there is; `None`: nobody listens."""
+        return self._tap
+
+    @tap.setter
+    def tap(self, tap: Tap | None) -> None:
+        self._tap = tap
+        if self._connection is not None:
+            self._connection.tap = tap
 
     def check(self) -> None:
         """Raise `Unavailable` if the connection ended in an error."""

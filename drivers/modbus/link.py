@@ -22,6 +22,7 @@ from typing import Any, Final, TypeVar
 from agent.interfaces import Context, Unavailable, Written
 from agent.sample import Reason, Sample, Value
 from drivers.modbus import guest, writer
+from drivers.modbus.connection import Tap
 from drivers.modbus.device import Device, device
 from drivers.modbus.errands import Errand, Errands
 from drivers.modbus.framing import Framing, Mbap
@@ -172,6 +173,15 @@ class ModbusLink:
         """Ask this device at the next free moment; one that is silent, as soon as the share of the silent allows."""
         self._schedule.refresh(device, self._now_ns())
         self._stir()
+
+    @property
+    def tap(self) -> Tap | None:
+        """Told of everything that passes on the line; see `agent.interfaces.TappedLink`."""
+        return self._line.tap
+
+    @tap.setter
+    def tap(self, tap: Tap | None) -> None:
+        self._line.tap = tap
 
     # --- beside the schedule -----------------------------------------------------------------------------------
 

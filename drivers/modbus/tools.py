@@ -6,13 +6,15 @@ See `agent.commissioning.Commissioning`, which this module is.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import TypeVar
 
 from agent import fields, units
-from agent.commissioning import Guest, Probed, Search, Visit
-from agent.interfaces import Unavailable
+from agent.commissioning import Guest, Probed, Replay, Search, Visit
+from agent.interfaces import Context, Unavailable
+from agent.recording import Frame
 from agent.sample import Sample
 from drivers.modbus import scan as scanning
 from drivers.modbus.inquiry import Request, Response
@@ -148,6 +150,15 @@ async def raw(
     from drivers.modbus.raw import read_raw  # noqa: PLC0415  # pymodbus costs 50 ms, and --help needs none of it
 
     return await read_raw(device, guest, now_ns)
+
+
+def replay(
+    link: LinkSettings, frames: Iterable[Frame], context: Context
+) -> AbstractAsyncContextManager[Replay]:
+    """Open a link with a recording at its other end."""
+    from drivers.modbus.replaying import open_replay  # noqa: PLC0415  # pymodbus costs 50 ms
+
+    return open_replay(link, frames, context)
 
 
 def _no_data(response: Response, table: Table) -> str:

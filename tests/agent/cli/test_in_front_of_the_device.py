@@ -24,8 +24,8 @@ def ask(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(log, "configure", lambda _: None)  # it is the whole process's
     monkeypatch.setenv("COLUMNS", "80")
 
-    async def _ask(*words, config=None, socket=None):
-        more = ["--socket", str(socket or tmp_path / "none")]
+    async def _ask(*words, config=None, socket=None, plain=False):
+        more = [] if plain else ["--socket", str(socket or tmp_path / "none")]
         if config is not None:
             more += ["--config", str(config)]
         capsys.readouterr()
@@ -345,6 +345,64 @@ async def test_what_cannot_be_asked_is_declined_in_words(ask, tmp_path):
             ):
                 with pytest.raises(Exception, match=words):
                     await agent.ask("ask", **arguments)
+
+
+# --- record and replay -----------------------------------------------------------------------------------------
+
+
+async def test_a_line_is_recorded_and_replayed(ask, tmp_path):
+    """Without an agent: from the line itself, and then without the device, under another configuration too."""
+    async with Server({3: [registers(at_40="fc2dffff")]}) as server:
+        file = configuration(tmp_path, server.port)
+        tape = tmp_path / "tape.ndjson"
+        code, out, err = await ask("record", "meters", "--for", "1s", "-o", tape, config=file)
+    assert (code, err) == (exits.FINE, "")
+    assert re.fullmatch(rf"\d+ frames in 1 s: {re.escape(str(tape))}\n", out)
+    code, out, _ = await replay(ask, tape, file)
+    assert code == exits.FINE
+    assert out.splitlines()[:2] == [
+        "meter-1 1 power -97.9 W good",
+        "meter-1 1 gone - bad (configuration_error)",
+    ]
+    file.write_text(file.read_text().replace("CDAB", "ABCD"))
+    code, out, _ = await replay(ask, tape, file)
+    assert out.splitlines()[0] == "meter-1 1 power -6409420.9 W good"
+    code, out, _ = await replay(ask, tape, file, "--json")
+    assert json.loads(out.splitlines()[0])["points"][0]["value"] == -6409420.9
+
+
+async def test_the_running_agent_is_asked_what_passes(ask, tmp_path):
+    """It goes on reading; nobody opens a second connection."""
+    tape = tmp_path / "tape.ndjson"
+    async with Server({3: [registers(at_40="fc2dffff")]}) as server:
+        async with running(tmp_path, server.port) as (agent, file):
+            code, _, _ = await ask("record", "meters", "--for", "1s", "-o", tape, socket=agent.socket)
+            assert code == exits.FINE
+            code, _, err = await ask(
+                "record", "water", "--for", "1s", "-o", tape.with_name("b"), socket=agent.socket
+            )
+            assert (code, "expected one of meters" in err) == (exits.FAILED, True)
+        assert server.connections == 1
+    code, out, _ = await replay(ask, tape, file)
+    assert (code, out.splitlines()[0]) == (exits.FINE, "meter-1 1 power -97.9 W good")
+
+
+async def test_what_cannot_be_replayed_says_why(ask, tmp_path):
+    """No file, no recording, and nothing of this link in it."""
+    file = configuration(tmp_path, 502)
+    code, _, err = await replay(ask, tmp_path / "none", file)
+    assert (code, "No such file" in err) == (exits.FAILED, True)
+    code, _, err = await replay(ask, file, file)
+    assert (code, "expected the first line of a recording" in err) == (exits.CONFIGURATION, True)
+    empty = tmp_path / "empty.ndjson"
+    empty.write_text('{"recording": 1, "link": "meters", "driver": "modbus"}\n')
+    code, _, err = await replay(ask, empty, file)
+    assert (code, "nothing of the devices of link meters" in err) == (exits.FAILED, True)
+
+
+async def replay(ask, tape, file, *more):
+    """`replay` has no socket to ask."""
+    return await ask("replay", tape, "--config", file, *more, plain=True)
 
 
 async def test_watch_without_an_agent(ask):
