@@ -2,8 +2,9 @@
 
     control socket          answers the command line; keeps a second agent away from what follows
       buffer                opened before all that works, closed after it: what was accepted is safe whatever happens
-      memory                what was learnt about the hardware
+      memory                what was learnt about the hardware, and what must be known of writes
         forwarders          a task for each uplink
+        commands            writes, and what they hold for a while
         collector           between the two halves
           gatherers         a task for each link: stopped first
 
@@ -18,16 +19,18 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import structlog
+from msgspec import Meta
 from msgspec.structs import replace
 
-from agent import __version__, control, plugins
+from agent import __version__, commands, control, plugins
 from agent.aside import aside
 from agent.buffer import Buffer, open_buffer
 from agent.clock import Clock
 from agent.collector import PULSE_S, Collector
+from agent.commands import Audit, Commands, Records
 from agent.delivery import FAREWELL_S
 from agent.forwarder import Forwarder, Route
 from agent.gatherer import Gatherer
@@ -80,7 +83,7 @@ class Agent:
     def __init__(self, root: Root, buffer: Buffer, clock: Clock, memory: MemoryFile, notify: Notify) -> None:
         self._notify = notify
         self._progress = Progress()
-        self._clock = clock
+        self.clock = clock
         health = Health()
         interval_s = root.buffer.commit_interval.total_seconds()
         self._collector = Collector(buffer, interval_s, lambda: self._progress.made("commit"))
@@ -105,6 +108,12 @@ class Agent:
             for route in _routes(root)
         }
         self._health = health
+        self.commands = Commands(
+            lambda: self._gathering.gatherers,
+            records=Records(memory.part("commands"), clock, memory.write),
+            audit=Audit(root.buffer.folder / commands.NAME),
+            clock=clock,
+        )
         self.report = Report(
             gateway=root.gateway.id,
             clock=clock,
@@ -112,6 +121,7 @@ class Agent:
             buffer=buffer,
             gatherers=self._gathering.gatherers,
             uplinks=root.uplinks,
+            leases=self.commands.leases,
         )
         self.guests = Guests(lambda: self._gathering.gatherers, clock)
 
@@ -122,6 +132,7 @@ class Agent:
             watching = delivering.create_task(feed(self._notify, self._progress), name="watchdog")
             telling = delivering.create_task(self._tell(), name="status")
             changing = delivering.create_task(self._take_changes(reread), name="configuration")
+            commanding = delivering.create_task(self.commands.run(), name="commands")
             collecting = delivering.create_task(self._collector.run(), name="collector")
             forwarding = [
                 delivering.create_task(self._forward(name, forwarder), name=f"uplink {name}")
@@ -131,7 +142,7 @@ class Agent:
                 await self._gathering.run(self._ready)
             finally:
                 self._notify.stopping("writing down what was read")
-                for task in (telling, changing):
+                for task in (telling, changing, commanding):
                     task.cancel()
                 self._collector.close()
                 await asyncio.wait([collecting], timeout=LAST_COMMIT_S)
@@ -186,7 +197,7 @@ class Agent:
         log.info("agent.reloaded", links=", ".join(changed) or "none changed")
 
     async def _forward(self, name: str, forwarder: Forwarder) -> None:
-        await Kept("uplink", name, self._health.uplinks[name], self._clock).go(forwarder.session)
+        await Kept("uplink", name, self._health.uplinks[name], self.clock).go(forwarder.session)
 
     async def _tell(self) -> None:
         """Keep the sentence of `systemctl status` true."""
@@ -241,6 +252,30 @@ class _Answers:
     async def record(self, link: str, cursor: int | None = None) -> dict[str, Any]:
         return await self._now().guests.record(link, cursor)
 
+    async def write(
+        self,
+        peer: control.Peer,
+        device: str,
+        point: str,
+        value: str,
+        lease_s: Annotated[float, Meta(gt=0, le=30 * 86_400)] | None = None,
+        *,
+        take_over: bool = False,
+        dry_run: bool = False,
+    ) -> dict[str, Any]:
+        agent = self._now()
+        return await commands.write(
+            agent.commands,
+            agent.clock,
+            source=f"user {peer.name}",
+            device=device,
+            point=point,
+            value=value,
+            lease_s=lease_s,
+            take_over=take_over,
+            dry_run=dry_run,
+        )
+
     def _now(self) -> Agent:
         if self.agent is None:
             raise Unavailable("the agent is just starting or stopping; ask again in a moment")
@@ -264,6 +299,7 @@ async def _answering(socket: Path, answers: _Answers) -> AsyncIterator[None]:
                 answers.links,
                 answers.ask,
                 answers.record,
+                answers.write,
             )
         }
         try:

@@ -6,7 +6,8 @@ One request a line, one answer a line, both JSON; a connection may ask again and
     {"answer": [...]}    or    {"error": "read: no device has the id meter-1"}
 
 This module knows nothing of what is asked. An answer is an async function; its parameters are what may be asked with,
-and each argument is converted to the parameter's type before it is called. Who may connect is decided by the socket's
+and each argument is converted to the parameter's type before it is called. One of the type `Peer` is no argument, but
+who asks, as the kernel says. Who may connect is decided by the socket's
 mode: the agent's own user and its group. Whatever else arrives (other bytes, endless lines, a client that never
 reads) costs one bounded conversation, never the agent.
 
@@ -20,8 +21,10 @@ import asyncio
 import fcntl
 import inspect
 import os
+import pwd
 import socket
 import stat
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -76,6 +79,21 @@ def default_path() -> Path:
     return Path(folder or "/run/diaccess-agent") / "control"
 
 
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is at the other end of a connection (unix(7), SO_PEERCRED)."""
+
+    uid: int
+
+    @property
+    def name(self) -> str:
+        """The user's name, or its number where it has none."""
+        try:
+            return pwd.getpwuid(self.uid).pw_name
+        except KeyError:
+            return f"uid {self.uid}"
+
+
 class _Request(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ask: str
     arguments: dict[str, Any] = {}
@@ -94,7 +112,7 @@ async def serve(path: Path, answers: Mapping[str, Answer]) -> AsyncIterator[None
     An answer raises `Declined`, `Unavailable` or `Misconfigured` to say no; anything else is a bug: its traceback
     goes to the log, its name to whoever asked.
     """
-    questions = {name: _Question(name, answer, _parameters(answer)) for name, answer in answers.items()}
+    questions = {name: _question(name, answer) for name, answer in answers.items()}
     with _listening(path) as listener:
         # Not in the caller's task group: an error in the caller's block must not come out wrapped in a group.
         task = asyncio.create_task(_accept(listener, questions), name="control")
@@ -170,6 +188,7 @@ async def _accept(listener: socket.socket, questions: Mapping[str, _Question]) -
 
 
 async def _converse(connection: socket.socket, questions: Mapping[str, _Question]) -> None:
+    peer = _peer(connection)
     reader, writer = await asyncio.open_unix_connection(sock=connection, limit=REQUEST_LIMIT)
     writer.transport.set_write_buffer_limits(0)  # drained means read by the client, or at least by its kernel
     try:
@@ -185,7 +204,7 @@ async def _converse(connection: socket.socket, questions: Mapping[str, _Question
                 else:
                     reply = b""
             if line.endswith(b"\n"):
-                reply = await _reply(line, questions)
+                reply = await _reply(line, questions, peer)
             if reply:
                 writer.write(reply)
                 async with asyncio.timeout(CLIENT_TIME_S):
@@ -200,24 +219,40 @@ async def _converse(connection: socket.socket, questions: Mapping[str, _Question
         writer.transport.abort()  # everything that is to be sent was drained
 
 
+def _peer(connection: socket.socket) -> Peer:
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    return Peer(_CREDENTIALS.unpack(credentials)[1])
+
+
+_CREDENTIALS: Final = struct.Struct("3i")
+"""struct ucred: process, user, group."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Question:
     name: str
     answer: Answer
     parameters: type[msgspec.Struct]
+    """Those that are arguments, as a type that these are converted to, all problems found on the way."""
+    peer: tuple[str, ...]
+    """Those that are who asks."""
 
 
-def _parameters(answer: Answer) -> type[msgspec.Struct]:
-    """The parameters of a function as a type that arguments are converted to, all problems found on the way."""
+def _question(name: str, answer: Answer) -> _Question:
     fields: list[tuple[str, Any] | tuple[str, Any, Any]] = []
+    peer: list[str] = []
     for parameter in inspect.signature(answer, eval_str=True).parameters.values():
         kind = Any if parameter.annotation is parameter.empty else parameter.annotation
         required = parameter.default is parameter.empty
-        fields.append((parameter.name, kind) if required else (parameter.name, kind, parameter.default))
-    return msgspec.defstruct("Arguments", fields, kw_only=True, forbid_unknown_fields=True)
+        if kind is Peer:
+            peer.append(parameter.name)
+        else:
+            fields.append((parameter.name, kind) if required else (parameter.name, kind, parameter.default))
+    parameters = msgspec.defstruct("Arguments", fields, kw_only=True, forbid_unknown_fields=True)
+    return _Question(name, answer, parameters, tuple(peer))
 
 
-async def _reply(line: bytes, questions: Mapping[str, _Question]) -> bytes:
+async def _reply(line: bytes, questions: Mapping[str, _Question], peer: Peer) -> bytes:
     try:
         request = _decode_request(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -228,7 +263,9 @@ async def _reply(line: bytes, questions: Mapping[str, _Question]) -> bytes:
     try:
         arguments = msgspec.convert(request.arguments, type=question.parameters)
         async with asyncio.timeout(ANSWER_TIME_S):
-            answer = await question.answer(**msgspec.structs.asdict(arguments))
+            answer = await question.answer(
+                **msgspec.structs.asdict(arguments), **dict.fromkeys(question.peer, peer)
+            )
         return _encode({"answer": answer}) + b"\n"
     except (Declined, Unavailable, Misconfigured, msgspec.ValidationError) as error:
         return _error(f"{question.name}: {error}")

@@ -15,11 +15,20 @@ import contextlib
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import aclosing
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from agent.clock import Clock
 from agent.health import Health
-from agent.interfaces import Context, Driver, Link, LinkBase, Memory, Misconfigured, Unavailable
+from agent.interfaces import (
+    Context,
+    Driver,
+    Link,
+    LinkBase,
+    Memory,
+    Misconfigured,
+    Unavailable,
+    WritableLink,
+)
 from agent.sample import Reason, Sample, Shape, nothing_learnt
 from agent.service import Progress
 from agent.supervisor import Kept, State, first
@@ -99,6 +108,13 @@ class Gatherer:
             )
         answer: Mapping[str, Any] = await link.ask(request)
         return answer
+
+    def writable(self) -> WritableLink:
+        """The link, to be written. Raises `Unavailable` while it is not open, `Misconfigured` where it only reads."""
+        link = self._open_link()
+        if not hasattr(link, "write"):
+            raise Misconfigured(f"link {self.settings.id}: its driver, {self.settings.driver}, only reads")
+        return cast("WritableLink", link)
 
     def refresh(self, device: str) -> None:
         """Ask the link for a sample of this device; raises `Unavailable` while it is not open."""

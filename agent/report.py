@@ -7,7 +7,7 @@ seconds.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -37,6 +37,8 @@ class Report:
     buffer: Buffer
     gatherers: Sequence[Gatherer]
     uplinks: Sequence[UplinkBase]
+    leases: Callable[[], list[dict[str, Any]]] = list
+    """What commands hold at present."""
     started_ns: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -52,6 +54,7 @@ class Report:
             "store": {"id": self.buffer.store_id, "durable": self.buffer.durable, **self.buffer.status()},
             "links": [self._link(gatherer) for gatherer in self.gatherers],
             "uplinks": [self._uplink(settings) for settings in self.uplinks],
+            "leases": self.leases(),
         }
 
     async def ledger(self) -> dict[str, Any]:

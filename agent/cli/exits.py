@@ -12,6 +12,8 @@ USAGE: Final = 2
 """The command line is wrong (argparse's own code)."""
 UNAVAILABLE: Final = 69
 """The agent is not running, or something else that is needed is not there now (sysexits.h, EX_UNAVAILABLE)."""
+REFUSED: Final = 77
+"""Not allowed: by the configuration, or just now (sysexits.h, EX_NOPERM)."""
 CONFIGURATION: Final = 78
 """The configuration is wrong: starting again is useless until a person has changed it (sysexits.h, EX_CONFIG)."""
 INTERRUPTED: Final = 130
@@ -22,5 +24,6 @@ EXPLAINED: Final = f"""exit codes:
   {FAILED}    tried, and it failed
   {USAGE}    the command line is wrong
   {UNAVAILABLE}   the agent is not running, or something that is needed is not there
+  {REFUSED}   not allowed: nothing was written
   {CONFIGURATION}   the configuration is wrong; the service is not restarted on it
   {INTERRUPTED}  ended by Ctrl-C"""

@@ -51,6 +51,22 @@ def lines(status: Mapping[str, Any]) -> Iterator[str]:
             for u in status["uplinks"]
         ],
     )
+    if status.get("leases"):
+        yield ""
+        yield table(
+            ("HELD", "AT", "BY", "FOR", "THEN", "ERROR"),
+            [
+                (
+                    f"{lease['device']} {lease['point']}",
+                    lease["value"],
+                    lease["source"],
+                    ago(lease["left_s"]),
+                    lease["fallback"],
+                    lease["error"] or "",
+                )
+                for lease in status["leases"]
+            ],
+        )
     for link in status["links"]:
         counts = "  ".join(f"{name} {count}" for name, count in link["counts"].items() if count)
         error = f"  {link['error']}" if link["error"] else ""

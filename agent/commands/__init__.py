@@ -9,9 +9,10 @@ does it step by step, `returning` ends leases, `records` knows what must outlive
 `commands` takes in what is asked, each once.
 """
 
-from agent.commands.audit import Audit
+from agent.commands.asking import write
+from agent.commands.audit import NAME, Audit
 from agent.commands.commands import Commands
 from agent.commands.places import Owner
 from agent.commands.records import Records
 
-__all__ = ["Audit", "Commands", "Owner", "Records"]
+__all__ = ["NAME", "Audit", "Commands", "Owner", "Records", "write"]

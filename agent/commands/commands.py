@@ -14,12 +14,14 @@ import structlog
 
 from agent.clock import Clock
 from agent.command import Command, CommandState, Outcome
+from agent.commands import permission
 from agent.commands.audit import Audit
 from agent.commands.carrying import Carrying, rejected
 from agent.commands.lease import wall
 from agent.commands.places import Owner
 from agent.commands.records import Records
 from agent.commands.returning import Returning
+from agent.sample import Value
 
 log = structlog.get_logger()
 
@@ -51,6 +53,22 @@ class Commands:
         self._running: dict[str, tuple[Command, asyncio.Task[Outcome]]] = {}
         self._group: asyncio.TaskGroup | None = None
 
+    def value(self, device: str, point: str, text: str) -> Value:
+        """What a person wrote as a value of this point; the text itself where it is none, to be rejected in words."""
+        try:
+            return permission.parse(text, self._carrying.find((device, point)).point)
+        except (LookupError, ValueError):
+            return text
+
+    def described(self, device: str, point: str) -> dict[str, Any]:
+        """What a person needs to read a value of this point; nothing if it may not be written."""
+        try:
+            place = self._carrying.find((device, point))
+        except LookupError:
+            return {"unit": None, "labels": {}, "fallback": None}
+        labels = {str(number): label for number, label in (place.point.labels or {}).items()}
+        return {"unit": place.point.unit, "labels": labels, "fallback": place.write.fallback}
+
     def leases(self) -> list[dict[str, Any]]:
         """What is held at present, and by whom."""
         return self._returning.listed()
@@ -58,7 +76,9 @@ class Commands:
     async def run(self) -> None:
         """Carry out what is asked, and end leases, until cancelled."""
         for entry in self._records.interrupted:
-            log.warning("command.interrupted", device=entry.device, point=entry.point, error=entry.detail)
+            log.warning(
+                "command.interrupted", device=entry.device, point=entry.point, error=entry.outcome.detail
+            )
             await self._audit.add({"at": wall(self._clock), **entry.facts})
         async with asyncio.TaskGroup() as group:
             self._group = group
@@ -99,6 +119,8 @@ class Commands:
             outcome = Outcome(command=command.id, state=CommandState.FAILED, detail=words)
         self._returning.look()
         entry = self._records.end(command, outcome)
+        if outcome.state not in {CommandState.REJECTED, CommandState.EXPIRED}:
+            await self._records.keep()  # whoever gets this answer gets the same after a restart
         await self._audit.add(
             {
                 "at": wall(self._clock),

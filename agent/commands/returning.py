@@ -27,6 +27,8 @@ from agent.supervisor import Condition, Kept
 log = structlog.get_logger()
 
 TRIES: Final = 3
+LOUD_NS: Final = 10_000_000_000
+"""What cannot be written for so long is an error, and on record; a link may just be being opened."""
 LOOK_S: Final = 60.0
 """The loop's clock stands still while the machine sleeps: so often it is compared with the one that does not."""
 
@@ -81,10 +83,11 @@ class Returning:
     async def _end(self, lease: Lease) -> None:
         """Keep at it until the fall-back value is there, somebody else's is wanted, or a person must act."""
         condition = self._ending[lease]
-        tries = 0
+        loud_ns = self._clock.monotonic_ns() + LOUD_NS
+        tries, loud = 0, False
 
         async def attempt(works: Callable[[], None]) -> None:
-            nonlocal tries
+            nonlocal tries, loud
             async with self._carrying.locks[lease.target]:
                 if self._records.leases.get(lease.target) != lease:
                     return
@@ -93,7 +96,8 @@ class Returning:
                 except Unavailable as error:
                     tries += isinstance(error, _Other)
                     if tries < TRIES:
-                        if not condition.attempts:
+                        if not loud and self._clock.monotonic_ns() >= loud_ns:
+                            loud = True
                             await self._tell("lease.not_returned", lease, str(error))
                         raise
                     await self._tell("lease.abandoned", lease, f"written {TRIES} times: {error}")

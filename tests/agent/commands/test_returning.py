@@ -177,7 +177,7 @@ def test_the_link_is_down_when_it_ends():
     assert lease["error"] == "link plant is not open: refused"
     assert building.values["setpoint"] == 20.0
     loud = [entry["event"] for entry in logs if entry["log_level"] in {"warning", "error"}]
-    assert loud == ["lease.not_returned", "lease.unavailable"]
+    assert loud == ["lease.unavailable", "lease.not_returned"]
     assert events(logs)[-2:] == ["lease.recovered", "lease.returned"]
     assert len(building.writes) == 2
 
