@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.commands.permission import exact, objection, parse, problems, shown, too_far, typed
-from agent.interfaces import WriteSettings
+from agent.points import WriteSettings
 from agent.sample import Point, Reason, ValueType
 
 NUMBER = Point(name="setpoint", type=ValueType.NUMBER, unit="Cel")
