@@ -8,6 +8,7 @@ its module:
 - `owner(settings) -> str | None`: what only one link, or one uplink, may hold, such as `host:port` or a serial port;
 - `problems(settings) -> Iterable[tuple[path, message]]`: what is wrong with them; the path leads from the settings to
   the value, such as `("devices", 0, "interval")`, and the message starts with the value's name;
+- `warnings(settings)`: the same, for what works and should be known;
 - `look(settings)`: the same, for what only this machine can tell, such as a file that is not there; asked by `check`;
 - `notes(settings) -> Iterable[str]`: lines that `check` prints about them: what follows from them, such as how full a
   serial line will be.
@@ -112,6 +113,7 @@ def read(path: Path, *, secrets: bool = False) -> Configuration:
         links = [_Link(plug, found.places) for plug in found.plugs if plug.group == "drivers"]
         for plug in found.plugs:
             problems += _own_problems(plug, found.places)
+            warnings += _own_problems(plug, found.places, "warnings")
         for link in links:
             problems += link.problems()
         problems += _owners(found.plugs, found.places)

@@ -42,6 +42,7 @@ LAYERS = (
         "agent.points",
         "agent.secrets",
         "agent.service",
+        "agent.tls",
     },
     {"agent.buffer", "agent.formats", "agent.supervisor", "agent.uplinks", "drivers"},
     {

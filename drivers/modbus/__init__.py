@@ -23,6 +23,7 @@ from drivers.modbus.settings import (
     owner,
     point_settings,
     points,
+    warnings,
 )
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "point_settings",
     "points",
     "problems",
+    "warnings",
 ]
 
 

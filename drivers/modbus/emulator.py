@@ -182,10 +182,10 @@ async def serve(link: LinkSettings, clock: Clock) -> AsyncIterator[str]:
     def time_s() -> float:
         return (clock.monotonic_ns() + ahead_ns) / 1e9
 
-    where = f"{link.host}:{link.port}"
+    where = link.address
     try:
         server = await asyncio.get_running_loop().create_server(
-            lambda: _Connection(emulator, time_s, connections), link.host, link.port
+            lambda: _Connection(emulator, time_s, connections), link.host, link.network_port
         )
     except OSError as error:
         raise Unavailable(f"{link.id}: cannot listen at {where}: {error}") from error

@@ -1,4 +1,4 @@
-"""How questions and answers lie on the line as frames.
+"""How questions and answers lie on the line as frames; one file for each way: `mbap`, `rtu`, `ascii`.
 
 Pure. Requests are made by pymodbus, once for each block; the hot path only writes the transaction id into them. The
 header of an answer is read here, and what is behind it is compared with the question by `transaction`: pymodbus 3.16
@@ -9,13 +9,11 @@ function; it raises out of `data_received` when the byte count lies, and spends 
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, NamedTuple, Protocol
 
-from pymodbus.framer.socket import FramerSocket
-from pymodbus.pdu import DecodePDU, ModbusPDU
+from pymodbus.pdu import ModbusPDU
 from pymodbus.pdu.bit_message import ReadCoilsRequest, ReadDiscreteInputsRequest
 from pymodbus.pdu.register_message import ReadHoldingRegistersRequest, ReadInputRegistersRequest
 
@@ -52,18 +50,25 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A request to read one block, framed once."""
+    """A request to read one block, or to write, framed once."""
 
     unit: int
     function: int
     address: int
     count: int
     size: int
-    """Bytes of data in the answer: what its byte count must say."""
+    """Bytes that the PDU of the answer has behind its first two: of an answer with data, what its byte count must say."""
     frame: bytes
     """With transaction id 0, where the framing has one."""
+    answer_length: int
+    """Bytes of the frame of the answer."""
     expected: bytes = b""
     """Of a write: the PDU that its answer must be, and no other. Empty for a question that reads."""
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether the answer is the request over again, so that nothing tells it from an echo."""
+        return bool(self.expected) and self.expected in self.frame and self.answer_length == len(self.frame)
 
 
 class Framing(Protocol):
@@ -81,52 +86,21 @@ class Framing(Protocol):
     def stamp(self, frame: bytes, identity: int) -> bytes:
         """Give a framed request its transaction id."""
 
-    def take(self, received: memoryview) -> Frame | None:
-        """Take the first frame; `None` while it is not whole. Raises `Malformed`."""
+    def length(self, pdu: int) -> int:
+        """Bytes of a frame whose PDU has so many."""
 
+    def take(self, received: memoryview, asked: Question | None) -> Frame | None:
+        """Take the first frame; `None` while it is not whole. Raises `Malformed`.
 
-class Mbap:
-    """Modbus TCP (Modbus Messaging on TCP/IP Implementation Guide V1.0b, 3.1.3)."""
-
-    identified = True
-    longest = 260
-    """7 bytes of header and 253 of PDU."""
-
-    _header = struct.Struct(">HHHB")
-    """Transaction id, protocol id (always 0), length of what follows, unit id."""
-    _before_length = 6
-    _shortest = 3
-    """Unit, function and one byte: an exception."""
-
-    def __init__(self) -> None:
-        self._framer = FramerSocket(DecodePDU(is_server=False))
-
-    def request(self, pdu: ModbusPDU) -> bytes:
-        """Frame a request."""
-        return bytes(self._framer.buildFrame(pdu))
-
-    def stamp(self, frame: bytes, identity: int) -> bytes:
-        """Give a framed request its transaction id."""
-        return identity.to_bytes(2, "big") + frame[2:]
-
-    def take(self, received: memoryview) -> Frame | None:
-        """Take the first frame; `None` while it is not whole. Raises `Malformed`."""
-        if len(received) < self._header.size:
-            return None
-        identity, protocol, length, unit = self._header.unpack_from(received)
-        if protocol or not self._shortest <= length <= self.longest - self._before_length:
-            raise Malformed(f"not a Modbus TCP header: {received[: self._header.size].hex(' ')}")
-        whole = self._before_length + length
-        if len(received) < whole:
-            return None
-        return Frame(identity, unit, bytes(received[self._header.size : whole]), whole)
+        What is `asked` helps a framing that can be damaged to find the answer behind what noise put before it.
+        """
 
 
 def question(framing: Framing, *, unit: int, function: int, address: int, count: int) -> Question:
     """Frame the request that reads `count` addresses. Raises `ValueError` for what one request cannot ask for."""
     pdu = _REQUESTS[function](address=address, count=count, dev_id=unit)
     size = (count + 7) // 8 if function in _BIT_FUNCTIONS else count * 2
-    return Question(unit, function, address, count, size, framing.request(pdu))
+    return Question(unit, function, address, count, size, framing.request(pdu), framing.length(2 + size))
 
 
 def write_question(framing: Framing, *, unit: int, pdu: ModbusPDU) -> Question:
@@ -135,7 +109,14 @@ def write_question(framing: Framing, *, unit: int, pdu: ModbusPDU) -> Question:
     body = bytes(pdu.encode())
     expected = bytes([pdu.function_code]) + (body[:4] if pdu.function_code in _COUNTING else body)
     return Question(
-        unit, pdu.function_code, pdu.address, pdu.count, len(expected) - 2, framing.request(pdu), expected
+        unit=unit,
+        function=pdu.function_code,
+        address=pdu.address,
+        count=pdu.count,
+        size=len(expected) - 2,
+        frame=framing.request(pdu),
+        answer_length=framing.length(len(expected)),
+        expected=expected,
     )
 
 

@@ -8,19 +8,32 @@ every answer is polled. A write is never sent again: who asked for it reads back
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from asyncio import sleep
 from collections.abc import Callable
+from datetime import timedelta
+from typing import Final
 
 import structlog
 
 from agent.interfaces import Unavailable
 from drivers.modbus.connection import Connection, Lost, Tap
+from drivers.modbus.ends import FramingKind, Transport
 from drivers.modbus.framing import Question
 from drivers.modbus.settings import LinkSettings
 from drivers.modbus.transaction import Answer, Conversation, Unfit
 
 log = structlog.get_logger()
+
+
+TIMER_NS: Final = 1_000_000
+"""What the timers of an event loop are good for. The rest of a silence is slept out to the microsecond: at 19,200 bits
+a second a silence is 2 ms, and each one that is a millisecond too long costs three percent of the line."""
+
+OVERHEARD: Final = 3
+"""So many frames that nobody of ours had asked for, and there is another master."""
 
 
 class Line:
@@ -39,33 +52,17 @@ class Line:
         self.now_ns = now_ns
         self._stir = stir
         self._connection: Connection | None = None
-        self._said_drop = False
-        self._said_without_ids = False
         self._tap: Tap | None = None
+        self._time = settings.line_time
+        self._said_drop = False
+        self._said: set[str] = set()
         self.reconnects = 0
         self.took_ns = 0
         """How long the last answer took, or the last time-out."""
 
-    async def connect(self) -> Connection:
-        """Open a connection, in place of the one there was."""
-        settings = self._settings
-        try:
-            self._connection = await Connection.open(
-                settings.host,
-                settings.port,
-                conversation=self._conversation,
-                now_ns=self.now_ns,
-                stir=self._stir,
-                limit_s=settings.timeout.total_seconds(),
-            )
-        except OSError as error:
-            raise self.unavailable(_words(error)) from error
-        self._connection.tap = self._tap
-        return self._connection
-
     @property
     def tap(self) -> Tap | None:
-        """Told of everything that passes on whichever connection there is; `None`: nobody listens."""
+        """Who is told everything that passes."""
         return self._tap
 
     @tap.setter
@@ -73,6 +70,23 @@ class Line:
         self._tap = tap
         if self._connection is not None:
             self._connection.tap = tap
+
+    async def connect(self) -> Connection:
+        """Open a connection, in place of the one there was. Raises `Unavailable`, `Misconfigured`."""
+        settings = self._settings
+        self.close()
+        try:
+            async with asyncio.timeout(settings.timeout.total_seconds()):
+                connection = await _connect(settings, self._conversation, self.now_ns, self._stir)
+        except OSError as error:
+            raise self.unavailable(_words(error)) from error
+        rest_ns = settings.connect_delay // timedelta(microseconds=1) * 1000
+        if self._time:
+            rest_ns = max(rest_ns, self._time.silence_ns)
+        self._conversation.opened(self.now_ns() + rest_ns)
+        connection.tap = self._tap
+        self._connection = connection
+        return connection
 
     def check(self) -> None:
         """Raise `Unavailable` if the connection ended in an error."""
@@ -93,15 +107,14 @@ class Line:
                 return _lost("closed, and whether the question was heard nobody knows")
             begun_ns = self.now_ns()
             try:
-                answer = await connection.ask(question, limit_s)
+                answer = await connection.ask(question, limit_s + self._transfer_s(question))
             except Lost as lost:
                 if again or question.expected or not connection.proven:
                     return _lost(str(lost))
                 again = True
             else:
                 self.took_ns = self.now_ns() - begun_ns
-                if self._conversation.echoes is False and not self._said_without_ids:
-                    self._say_without_ids()
+                self._say_what_is_odd()
                 return answer
 
     def drop(self, why: str) -> None:
@@ -118,8 +131,11 @@ class Line:
 
     async def _ready(self) -> Connection:
         """Wait until the line is free and a connection is there."""
-        while wait_ns := self._conversation.wait_ns(self.now_ns()):  # noqa: ASYNC110  time is all it waits for
-            await sleep(wait_ns / 1e9)
+        while wait_ns := self._conversation.wait_ns(self.now_ns()):
+            if wait_ns > TIMER_NS:
+                await sleep((wait_ns - TIMER_NS) / 1e9)
+            else:
+                time.sleep(wait_ns / 1e9)  # noqa: ASYNC251  the loop's timers would take a whole millisecond
         self.check()
         if broken := self._conversation.broken:
             self.drop(broken)
@@ -128,18 +144,49 @@ class Line:
         self.reconnects += 1
         return await self.connect()
 
-    def _say_without_ids(self) -> None:
-        self._said_without_ids = True
-        log.warning(
-            "link.without_ids",
-            link=self._settings.id,
-            error="the peer answers with transaction id 0: after every time-out the line has to stay quiet",
-        )
+    def _transfer_s(self, question: Question) -> float:
+        """How long question and answer take on a serial line: a device's time limit is for its thinking alone."""
+        if self._time is None:
+            return 0.0
+        return self._time.of(len(question.frame) + question.answer_length) / 1e9
+
+    def _say_what_is_odd(self) -> None:
+        """Say once what somebody who looks after the line should know."""
+        conversation = self._conversation
+        if conversation.echoes is False and self._settings.frames is FramingKind.TCP:
+            self._say_once(
+                "link.without_ids",
+                "the peer answers with transaction id 0: after every time-out the line has to stay quiet",
+            )
+        if conversation.hears_itself:
+            self._say_once("link.hears_itself", "the line brings back what is sent; it is thrown away")
+        if conversation.counts["overheard"] >= OVERHEARD:
+            self._say_once(
+                "link.other_master",
+                "somebody else asks on this line: a line has one master; find it, or some answers will be lost",
+            )
+
+    def _say_once(self, event: str, words: str) -> None:
+        if event not in self._said:
+            self._said.add(event)
+            log.warning(event, link=self._settings.id, error=words)
 
     def unavailable(self, why: str) -> Unavailable:
         """What is to be raised when the link is lost."""
-        settings = self._settings
-        return Unavailable(f"link {settings.id}: {settings.host}:{settings.port}: {why}")
+        return Unavailable(f"link {self._settings.id}: {self._settings.address}: {why}")
+
+
+async def _connect(
+    settings: LinkSettings, conversation: Conversation, now_ns: Callable[[], int], stir: Callable[[], None]
+) -> Connection:
+    """Open what carries the link; only that is imported."""
+    if settings.serial:
+        from drivers.modbus import serial_port as way  # noqa: PLC0415  pyserial is for serial lines
+    elif settings.transport is Transport.UDP:
+        from drivers.modbus import datagram as way  # type: ignore[no-redef]  # noqa: PLC0415  one of three, alike
+    else:
+        from drivers.modbus import stream as way  # type: ignore[no-redef]  # noqa: PLC0415  one of three, alike
+    return await way.connect(settings, conversation, now_ns, stir)
 
 
 def _lost(words: str) -> Unfit:

@@ -1,4 +1,4 @@
-"""One Modbus TCP link: a task that asks one device after the other, and a source of samples for each.
+"""One Modbus link: a task that asks one device after the other, and a source of samples for each.
 
 The thin shell round what is pure:
 
@@ -22,13 +22,17 @@ from typing import Any, Final, TypeVar
 from agent.interfaces import Context, Unavailable, Written
 from agent.sample import Reason, Sample, Value
 from drivers.modbus import guest, writer
+from drivers.modbus.ascii import Ascii
 from drivers.modbus.connection import Tap
 from drivers.modbus.device import Device, device
+from drivers.modbus.ends import FramingKind
 from drivers.modbus.errands import Errand, Errands
-from drivers.modbus.framing import Framing, Mbap
+from drivers.modbus.framing import Framing
 from drivers.modbus.line import Line
+from drivers.modbus.mbap import Mbap
 from drivers.modbus.outlet import Outlet
 from drivers.modbus.polling import Polling
+from drivers.modbus.rtu import Rtu
 from drivers.modbus.schedule import Schedule, Turn
 from drivers.modbus.settings import LinkSettings
 from drivers.modbus.timing import ns
@@ -80,7 +84,7 @@ class ModbusLink:
         self._id = settings.id
         self._now_ns = context.clock.monotonic_ns
         self._wall_ns = context.clock.wall_ns
-        self._framing: Framing = Mbap()
+        self._framing = _framing(settings.frames)
         self._seats = {
             each.id: _Seat(device(self._framing, each, settings, context.memory, self._now_ns()))
             for each in settings.devices
@@ -89,10 +93,14 @@ class ModbusLink:
         self._limit_ns = ns(settings.timeout)
         slowest_ns = max((seat.device.limit_ns for seat in self._seats.values()), default=self._limit_ns)
         self._quiet_ns = slowest_ns if settings.quiet is None else ns(settings.quiet)
+        time = settings.line_time
+        silence_ns = time.silence_ns if time else 0
+        if time:
+            self._quiet_ns += time.of(self._framing.longest)  # a late answer takes that long to be over
         self._conversation = Conversation(
             self._framing,
             quiet_ns=self._quiet_ns,
-            pause_ns=ns(settings.request_delay),
+            pause_ns=max(ns(settings.request_delay), silence_ns),
             pauses_ns={
                 each.unit_id: ns(each.pause) for each in sorted(settings.devices, key=lambda each: each.pause)
             },
@@ -358,3 +366,9 @@ class ModbusLink:
 def _set(future: asyncio.Future[int], value: int) -> None:
     if not future.done():
         future.set_result(value)
+
+
+def _framing(kind: FramingKind) -> Framing:
+    if kind is FramingKind.RTU:
+        return Rtu()
+    return Ascii() if kind is FramingKind.ASCII else Mbap()

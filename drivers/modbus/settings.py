@@ -6,9 +6,11 @@ Pure: the points of a device, their codecs and the blocks to read. How long to w
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Final
 
 from msgspec import Meta
 from msgspec.structs import replace
@@ -19,6 +21,8 @@ from agent.sample import Point, Value
 from drivers.modbus.account import SHARE
 from drivers.modbus.block import Block
 from drivers.modbus.codec import Codec
+from drivers.modbus.ends import FramingKind, Serial, Tls, Transport
+from drivers.modbus.line_time import LineTime
 from drivers.modbus.plan import BlockLimits, plan
 from drivers.modbus.profile import (
     Alignment,
@@ -34,6 +38,12 @@ from drivers.modbus.registers import Order
 from drivers.modbus.schedule import RETURN_NS
 from drivers.modbus.timing import Phase, Rhythm, together
 from drivers.modbus.writable import RegisterWrite, check_names, narrowed, settled
+
+TCP_PORT: Final = 502
+TLS_PORT: Final = 802
+"""Registered for mbap and mbap-s (IANA service names)."""
+RTU_BITS: Final = 8
+"""Of a character of RTU (Modbus over Serial Line V1.02, 2.5.1)."""
 
 
 class DeviceSettings(DeviceBase, frozen=True, kw_only=True):
@@ -220,10 +230,32 @@ class DeviceSettings(DeviceBase, frozen=True, kw_only=True):
 
 
 class LinkSettings(LinkBase, frozen=True, kw_only=True):
-    """A Modbus TCP connection, and the devices that are reached through it."""
+    """A Modbus connection or serial line, and the devices that are reached through it."""
 
-    host: Annotated[str, Meta(min_length=1, description="Name or address of the device or gateway.")]
-    port: Annotated[int, Meta(ge=1, le=65535, description="TCP port.")] = 502
+    host: Annotated[
+        str | None, Meta(min_length=1, description="Name or address of the device or gateway; or `serial`.")
+    ] = None
+    port: Annotated[
+        int | None, Meta(ge=1, le=65535, description="TCP or UDP port; 502 if left out, 802 with `tls`.")
+    ] = None
+    serial: Annotated[
+        Serial | None, Meta(description="A serial line of this gateway, in place of a host.")
+    ] = None
+    transport: Annotated[Transport, Meta(description="tcp, or udp for the few devices that speak it.")] = (
+        Transport.TCP
+    )
+    tls: Annotated[
+        Tls | None, Meta(description="Encrypted and authenticated, for devices that speak it.")
+    ] = None
+    framing: Annotated[
+        FramingKind | None,
+        Meta(description="tcp, rtu or ascii; if left out, tcp to a host and rtu on a serial line."),
+    ] = None
+    connect_delay: Annotated[
+        timedelta,
+        Limits("0ms", "60s"),
+        Meta(description="Pause between connecting and the first request, for devices that need it."),
+    ] = timedelta(0)
     timeout: Annotated[
         timedelta, Limits("10ms", "60s"), Meta(description="How long an answer may take, and connecting too.")
     ] = timedelta(seconds=1)
@@ -241,6 +273,26 @@ class LinkSettings(LinkBase, frozen=True, kw_only=True):
     devices: Annotated[
         tuple[DeviceSettings, ...], Meta(min_length=1, description="What is reached through it.")
     ]
+
+    @property
+    def frames(self) -> FramingKind:
+        """How frames lie on it."""
+        return self.framing or (FramingKind.RTU if self.serial else FramingKind.TCP)
+
+    @property
+    def line_time(self) -> LineTime | None:
+        """How long bytes take on it; `None` where that is not ours to know."""
+        return self.serial.line_time(self.frames) if self.serial else None
+
+    @property
+    def network_port(self) -> int:
+        """The port at the host."""
+        return self.port or (TLS_PORT if self.tls else TCP_PORT)
+
+    @property
+    def address(self) -> str:
+        """Where it leads, as people write it."""
+        return str(self.serial.port) if self.serial else f"{self.host}:{self.network_port}"
 
 
 def points(device: DeviceSettings) -> tuple[Point, ...]:
@@ -276,18 +328,67 @@ def allowance(link: LinkSettings) -> timedelta:
 
 
 def owner(link: LinkSettings) -> str:
-    """What only one link may hold: two links to the same host and port would disturb each other."""
-    return f"{link.host.lower()}:{link.port}"
+    """What only one link may hold: two links to the same address or port would disturb each other."""
+    if link.serial:
+        return str(link.serial.port.resolve())
+    return f"{(link.host or '').lower()}:{link.network_port}"
 
 
 def problems(link: LinkSettings) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """What does not fit together between the devices of a link: the path to the setting, and what is wrong with it."""
+    yield from _problems_of_the_way(link)
     slowest = max((device.limit(link.timeout) for device in link.devices), default=link.timeout)
     if link.quiet is not None and link.quiet < slowest:
         expected, found = duration_text(slowest), duration_text(link.quiet)
         yield (
             ("quiet",),
             f"quiet: expected no less than the longest timeout of the link, {expected}, found {found}",
+        )
+
+
+def _problems_of_the_way(link: LinkSettings) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What does not fit together about where the link leads."""
+    if link.serial is None:
+        if link.host is None:
+            yield (
+                (),
+                "host: expected the name or address of the device, or `serial` with a port; found neither",
+            )
+        if link.tls and (link.transport is Transport.UDP or link.frames is not FramingKind.TCP):
+            yield ("tls",), "tls: expected transport tcp and framing tcp with it; nothing else is encrypted"
+        if link.tls and link.tls.key_file and not link.tls.certificate_file:
+            yield ("tls", "key_file"), "key_file: expected certificate_file beside it, found none"
+        return
+    for name, given in (("host", link.host), ("port", link.port), ("tls", link.tls)):
+        if given is not None:
+            yield (
+                (name,),
+                f"{name}: expected none beside `serial`: a link leads to a host or to a serial line",
+            )
+    if link.transport is not Transport.TCP:
+        yield ("transport",), "transport: expected none beside `serial`: that is for hosts"
+    if link.frames is FramingKind.TCP:
+        yield ("framing",), "framing: expected rtu or ascii on a serial line, found tcp"
+    if link.serial.data_bits != RTU_BITS and link.frames is FramingKind.RTU:
+        yield (
+            ("serial", "data_bits"),
+            f"data_bits: expected {RTU_BITS} with the framing rtu, found {link.serial.data_bits}",
+        )
+
+
+UNSTABLE = re.compile(r"/dev/tty(USB|ACM)[0-9]+")
+"""Names that the kernel gives in the order in which adapters are found."""
+BY_ID = Path("/dev/serial/by-id")
+
+
+def warnings(link: LinkSettings) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What will work, and may hurt later: as `problems`."""
+    if link.serial and UNSTABLE.fullmatch(str(link.serial.port)):
+        stable = [name for name in sorted(BY_ID.glob("*")) if name.resolve() == link.serial.port]
+        instead = str(stable[0]) if stable else f"the one under {BY_ID}"
+        yield (
+            ("serial", "port"),
+            f"port: {link.serial.port} may be another adapter after the next start: write {instead} instead",
         )
 
 

@@ -15,6 +15,9 @@ by silence for as long as the slowest device takes; whatever comes meanwhile is 
 still shows: until the unit has caught up, each question to it has an answer of a length that none of its missing ones
 has, and an exception proves nothing. (What nobody can tell on such a line is a second copy of an answer from the
 answer to an equal question that follows.)
+
+**Who else is there.** A line may bring back what we send (two-wire adapters), and another master may be at work on it:
+the first is found at the first answer and thrown away from then on, the second is counted as `overheard`.
 """
 
 from __future__ import annotations
@@ -36,6 +39,8 @@ RECENT: Final = 256
 """An answer to one of this many questions before the current one is late or a repeat; to any other it is foreign."""
 STRAYS: Final = 16
 """More answers than this that nobody waits for, between two questions, and the stream is nonsense."""
+BURST_NS: Final = 50_000_000
+"""What is overheard without such a gap is one frame, or one exchange: counted once."""
 REMEMBERED_NS: Final = 60_000_000_000
 """After this and ten times the quiet, an answer is not believed to be still under way."""
 
@@ -85,6 +90,8 @@ class Conversation:
         self._buffer = memoryview(bytearray(framing.longest))
         self._filled = 0
         self._question: Question | None = None
+        self._sent = b""
+        """The question as it went out, for as long as its echo may still come."""
         self._identity = 0
         self._strays = 0
         self._unanswered: dict[int, dict[int, int]] = {}
@@ -94,18 +101,23 @@ class Conversation:
         """By unit that needs a pause."""
         self._given_up: dict[int, int] = {}
         """By transaction id: the units whose answers were given up."""
+        self._overheard_ns = 0
+        """Until when what is overheard belongs to what was overheard before."""
         self.heard: list[int] = []
         """Units that were given up and have answered since, too late. Emptied by whoever takes note of it."""
         self.echoes: bool | None = None if framing.identified else False
         """Whether the peer echoes ids; `None` until its first answer. Once it was seen not to, that stands."""
+        self.hears_itself: bool | None = False if framing.identified else None
+        """Whether the line brings back what we send, as two-wire adapters may; `None` until that is known."""
         self.broken = ""
         """Why the connection must be dropped before anything else is asked; empty while it is sound."""
         self.counts: dict[str, int] = dict.fromkeys(
-            ("requests", "answers", "exceptions", "foreign", "malformed", "late"), 0
+            ("requests", "answers", "exceptions", "foreign", "malformed", "late", "overheard"), 0
         )
 
-    def opened(self) -> None:
-        """A new connection is there: nothing of the old one can come on it."""
+    def opened(self, rest_ns: int = 0) -> None:
+        """A new connection is there: nothing of the old one can come on it. Nothing is asked until `rest_ns`."""
+        self._free_ns = max(self._free_ns, rest_ns)
         self._filled = 0
         self._strays = 0
         self._question = None
@@ -152,7 +164,10 @@ class Conversation:
         self._identity = self._identity % IDS + 1
         self._strays = 0
         self.counts["requests"] += 1
-        return self._framing.stamp(asked.frame, self._identity)
+        request = self._framing.stamp(asked.frame, self._identity)
+        if self.hears_itself is not False:
+            self._sent = request
+        return request
 
     def space(self) -> memoryview:
         """Where bytes that come are to be put: never empty, never more than the rest of one frame."""
@@ -161,10 +176,14 @@ class Conversation:
     def received(self, count: int, now_ns: int) -> Answer | None:
         """Take in `count` bytes put into `space`; the outcome of the outstanding question, or `None` as yet."""
         self._filled += count
+        if self._question is None and self._strange(now_ns):
+            return None
+        if self._sent and not self._past_echo():
+            return None
         start, answer = 0, None
         try:
             while start < self._filled and not self.broken:
-                frame = self._framing.take(self._buffer[start : self._filled])
+                frame = self._framing.take(self._buffer[start : self._filled], self._question)
                 if frame is None:
                     break
                 start += frame.length
@@ -175,17 +194,56 @@ class Conversation:
         self._keep_from(start)
         return answer
 
-    def abandon(self, now_ns: int) -> None:
-        """Give up the outstanding question: it took too long, it was cancelled, or the connection is lost."""
+    def abandon(self, now_ns: int) -> Unfit | None:
+        """Give up the outstanding question: it took too long, it was cancelled, or the connection is lost.
+
+        What came on a line without ids and made no answer is one of the kind `malformed`.
+        """
+        self._sent = b""
         if self._question is not None:
+            if self._filled and not self._framing.identified:
+                octets = bytes(self._buffer[: self._filled])
+                self._filled = 0
+                words = f"{len(octets)} bytes that make no answer: {octets[:16].hex(' ')}"
+                return self._end("malformed", words, now_ns)
             self._fence(self._question, now_ns)
             if self.echoes:
                 self._given_up[self._identity] = self._question.unit
                 if len(self._given_up) > STRAYS:
                     del self._given_up[next(iter(self._given_up))]
             self._question = None
-            if self._filled and self._framing.identified:
+            if self._filled:
                 self._break("malformed", "half an answer came")
+        return None
+
+    # --- what else is on the line ------------------------------------------------------------------------------
+
+    def _past_echo(self) -> bool:
+        """Throw away the question's own echo; `False` while what came may still be no more than that.
+
+        Nothing tells the echo of a write from its answer: until it is known that the line has echoes, it is the answer.
+        """
+        asked, sent = self._question, self._sent
+        count = min(self._filled, len(sent))
+        if bytes(self._buffer[:count]) == sent[:count]:
+            if count < len(sent):
+                return False
+            if self.hears_itself or not (asked and asked.mirrored):
+                self.hears_itself = True
+                self._keep_from(count)
+        self._sent = b""
+        return self._filled > 0
+
+    def _strange(self, now_ns: int) -> bool:
+        """Whether this is somebody else's conversation: nothing was asked, and nothing of ours is still to come."""
+        if self._framing.identified or self._unanswered:
+            return False
+        if now_ns >= self._overheard_ns:
+            self.counts["overheard"] += 1
+        self._overheard_ns = now_ns + BURST_NS
+        self._free_ns = max(self._free_ns, now_ns + self._pause_ns)
+        self._filled = 0
+        return True
 
     # --- which answer fits -------------------------------------------------------------------------------------
 
@@ -229,6 +287,8 @@ class Conversation:
             words = f"{len(pdu) - 2} bytes of data, byte count {pdu[1]}, expected {asked.size}"
             return self._unfit(frame, "malformed", words, now_ns)
         self.counts["answers"] += 1
+        if self.hears_itself is None:
+            self.hears_itself = False
         self._answered(asked.unit, now_ns)
         self._unanswered.pop(asked.unit, None)  # answers come in the order of the questions
         return pdu[2:]

@@ -25,9 +25,9 @@ from agent.clock import Clock
 from agent.interfaces import Context
 from agent.memory import MemoryFile
 from drivers.modbus.device import device
-from drivers.modbus.framing import Mbap
 from drivers.modbus.line import Line
 from drivers.modbus.link import open_link
+from drivers.modbus.mbap import Mbap
 from drivers.modbus.profile import PointSettings
 from drivers.modbus.registers import Table, Type
 from drivers.modbus.settings import DeviceSettings, LinkSettings

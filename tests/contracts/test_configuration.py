@@ -80,7 +80,7 @@ def test_the_example_shows_defaults():
     root = settings.load(EXAMPLE)
     assert root.log == type(root.log)()
     assert root.buffer == type(root.buffer)()
-    plant_room, _, _ = root.links
+    plant_room, *_ = root.links
     for name in ("port", "timeout", "request_delay", "quiet"):
         assert getattr(plant_room, name) == next(
             field.default for field in _fields(plant_room) if field.name == name
@@ -160,7 +160,7 @@ def test_the_schema_takes_words_that_editors_read_otherwise(text):
         "gateway: {id: a}\nlog: {level: loud}",
         "gateway: {id: a}\nlinks: [{id: a, driver: modbsu}]",
         "gateway: {id: a}\nlinks: [{id: a, driver: modbus, host: a, port: 70000, devices: [{id: b}]}]",
-        "gateway: {id: a}\nlinks: [{id: a, driver: modbus, devices: [{id: b}]}]",
+        "gateway: {id: a}\nlinks: [{id: a, driver: modbus, host: a}]",
         "gateway: {id: a}\nuplinks: [{id: a, kind: mqtt, host: a, format: jsno}]",
     ],
 )

@@ -11,11 +11,11 @@ import os
 import socket
 import ssl
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from agent.aside import aside, look_up
-from agent.interfaces import Misconfigured, Unavailable
+from agent.aside import look_up
+from agent.interfaces import Unavailable
+from agent.tls import tls_words
 from agent.uplinks.mqtt.wire import Wire
 
 
@@ -91,45 +91,3 @@ async def _addresses(target: Target) -> list[Any]:
         ) from error
     except (OSError, ValueError) as error:
         raise Unavailable(f"{target}: no address for this name: {error}") from error
-
-
-async def trust_in(ca_file: Path | None) -> ssl.SSLContext:
-    """What certificates are checked against. Raises `Misconfigured` when the file holds no certificates, `Unavailable` without it."""
-
-    def load() -> ssl.SSLContext:
-        return ssl.create_default_context(cafile=ca_file)
-
-    try:
-        context = await aside(load, "load certificates")
-    except ssl.SSLError as error:
-        raise Misconfigured(f"tls.ca_file: {ca_file} holds no certificates in PEM form") from error
-    except OSError as error:
-        # It may lie on a file system that is mounted later.
-        raise Unavailable(f"tls.ca_file: {ca_file}: {(error.strerror or str(error)).lower()}") from error
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
-
-
-# Numbers of X509_verify_cert (OpenSSL, x509_vfy.h).
-_NOT_YET_VALID = 9
-_EXPIRED = 10
-_UNKNOWN_AUTHORITY = {2, 18, 19, 20, 21}
-_OTHER_NAME = {62, 64}
-
-
-def tls_words(error: ssl.SSLError, now: datetime) -> str:
-    """What is wrong between us and the other end, in one line, and what to look at."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        clock = f"this machine's clock says {now:%Y-%m-%d %H:%M} UTC; is it right?"
-        if error.verify_code == _NOT_YET_VALID:
-            return f"its certificate is not valid yet: {clock}"
-        if error.verify_code == _EXPIRED:
-            return f"its certificate has expired: {clock}"
-        if error.verify_code in _UNKNOWN_AUTHORITY:
-            return f"its certificate comes from an authority that is not trusted; set `tls.ca_file` ({error.verify_message})"
-        if error.verify_code in _OTHER_NAME:
-            return f"its certificate is for another name: {error.verify_message.lower().rstrip('.')}"
-        return f"its certificate is not accepted: {error.verify_message}"
-    if error.reason == "WRONG_VERSION_NUMBER":
-        return "it does not speak TLS on this port"
-    return f"TLS failed: {(error.reason or str(error)).lower().replace('_', ' ')}"

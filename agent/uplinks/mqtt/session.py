@@ -15,10 +15,11 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from agent.interfaces import Answer, Gateway, Message, Unavailable, Verdict
+from agent.tls import trust_in
 from agent.topics import LONGEST_TOPIC
 from agent.uplinks.mqtt import codes
 from agent.uplinks.mqtt.client import Client
-from agent.uplinks.mqtt.connecting import Target, connect_wire, trust_in
+from agent.uplinks.mqtt.connecting import Target, connect_wire
 from agent.uplinks.mqtt.settings import UplinkSettings
 from agent.uplinks.mqtt.wire import Wire
 

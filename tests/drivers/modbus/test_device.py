@@ -9,7 +9,8 @@ from agent.memory import MemoryFile
 from agent.sample import Reason, Sample
 from drivers.modbus.device import Device, Heard, device
 from drivers.modbus.exceptions import EXCEPTIONS, Meaning, meaning
-from drivers.modbus.framing import Mbap, Question
+from drivers.modbus.framing import Question
+from drivers.modbus.mbap import Mbap
 from drivers.modbus.profile import PointSettings
 from drivers.modbus.registers import Table, Type
 from drivers.modbus.settings import DeviceSettings, LinkSettings

@@ -17,7 +17,8 @@ from pymodbus.pdu import DecodePDU, ExceptionResponse
 from pymodbus.pdu.bit_message import ReadCoilsResponse, ReadDiscreteInputsResponse
 from pymodbus.pdu.register_message import ReadHoldingRegistersResponse, ReadInputRegistersResponse
 
-from drivers.modbus.framing import Framing, Mbap, Question, question, variants
+from drivers.modbus.framing import Framing, Question, question, variants
+from drivers.modbus.mbap import Mbap
 from drivers.modbus.transaction import IDS, REMEMBERED_NS, STRAYS, Answer, Conversation, Refusal, Unfit
 
 MS = 1_000_000

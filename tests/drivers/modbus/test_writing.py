@@ -17,8 +17,8 @@ from agent.memory import MemoryFile
 from agent.sample import Reason
 from drivers.modbus import as_written, point_settings
 from drivers.modbus.codec import Codec
-from drivers.modbus.framing import Mbap
 from drivers.modbus.link import open_link
+from drivers.modbus.mbap import Mbap
 from drivers.modbus.profile import PointSettings, Profile
 from drivers.modbus.registers import Order, Table, Type
 from drivers.modbus.settings import DeviceSettings, LinkSettings

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from agent.interfaces import Answer, Unavailable
-from agent.uplinks.mqtt.connecting import Target, tls_words
+from agent.tls import tls_words
+from agent.uplinks.mqtt.connecting import Target
 from tests.emulators.mqtt_session import connect, numbered
 from tests.emulators.ports import free_port
 from tests.emulators.stub_broker import StubBroker
