@@ -51,13 +51,16 @@ class DeviceBase(Settings, frozen=True):
 
     id: Annotated[Id, Unique("device"), Meta(description="Unique on the gateway, and never changed.")]
     place: Annotated[Place, Meta(description="Where it is, within the gateway's place.")] = Place()
-    out_of_service: Annotated[
-        str | None,
-        Meta(
-            min_length=1,
-            description="Why it is out of service. It is not asked then, and its readings are bad and say so. In service if left out.",
-        ),
-    ] = None
+    out_of_service: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                description="Why it is out of service. It is not asked then, and its readings are bad and say so. In service if left out.",
+            ),
+        ]
+        | None
+    ) = None
 
 
 class LinkBase(Settings, frozen=True):

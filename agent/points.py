@@ -174,13 +174,16 @@ class PointBase(Settings, frozen=True):
             description="Another point that tells whether this one is good: {point: cable_break, good: [0]}."
         ),
     ] = None
-    out_of_service: Annotated[
-        str | None,
-        Meta(
-            min_length=1,
-            description="Why it is out of service. Its readings are then bad and say so. In service if left out.",
-        ),
-    ] = None
+    out_of_service: (
+        Annotated[
+            str,
+            Meta(
+                min_length=1,
+                description="Why it is out of service. Its readings are then bad and say so. In service if left out.",
+            ),
+        ]
+        | None
+    ) = None
     write: Annotated[
         WriteSettings | None, Meta(description="What may be written to it; nothing if left out.")
     ] = None

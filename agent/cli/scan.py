@@ -18,7 +18,7 @@ import msgspec
 
 from agent import control, log, plugins
 from agent.cli import asking, common, exits, visiting
-from agent.cli.lines import block, flow, prose
+from agent.cli.lines import block, columns, flow, prose
 from agent.commissioning import Found
 from agent.interfaces import Unavailable
 
@@ -107,7 +107,7 @@ class Show:
         if self._live:
             left = _time(self._longest_s * (of - done) / of)
             text = f"{self._line}: {words}, {done} of {of} asked, {len(self.all)} found, {left} left at most"
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+            print(f"\r\x1b[K{text[: columns() - 1]}", end="", file=sys.stderr, flush=True)
 
     def found(self, link: Mapping[str, Any], found: Found) -> None:
         """Print a row at once: who watches wants to see it."""
@@ -115,7 +115,7 @@ class Show:
             self._print(f"{'WHERE':{_WHERE_WIDTH}}  {'ANSWERS IN':>{_ANSWER_WIDTH}}  WHAT")
         self.all.append((link, found))
         if not self._json:
-            answer = f"{found.answer_ms:.0f} ms"
+            answer = f"{found.answer_ms:.{0 if found.answer_ms >= 10 else 1}f} ms"  # noqa: PLR2004  # three digits
             self._print(f"{found.where:{_WHERE_WIDTH}}  {answer:>{_ANSWER_WIDTH}}  {found.what}")
 
     def remarks(self, words: str) -> None:

@@ -150,5 +150,5 @@ def screen(entries: Sequence[Mapping[str, Any]], columns: int, lines: int, now: 
 
 def _value(entry: Mapping[str, Any]) -> str:
     label = f" ({entry['label']})" if entry.get("label") else ""
-    unit = f" {entry['unit']}" if entry["unit"] and entry["value"] is not None else ""
+    unit = f" {entry['unit']}" if entry["unit"] not in {None, "1"} and entry["value"] is not None else ""
     return f"{cell_text(entry['value'])}{unit}{label}"

@@ -90,7 +90,7 @@ async def test_scan_prints_what_it_found_and_what_to_write(ask):
             "scan", "modbus", "--host", "127.0.0.1", "--port", server.port, "--units", "1-20"
         )
     assert code == exits.FINE
-    assert re.sub(r"found in .*", "found", re.sub(r"[ \d]{8} ms", "       1 ms", out)).splitlines() == [
+    assert re.sub(r"found in .*", "found", re.sub(r"[ \d.]{8} ms", "       1 ms", out)).splitlines() == [
         "WHERE     ANSWERS IN  WHAT",
         "unit 3          1 ms  type not known (data at holding:0)",
         "unit 17         1 ms  type not known (exception 02 at holding:0)",
