@@ -11,6 +11,8 @@ from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from agent import fields, units
 from agent.commissioning import Guest, Probed, Replay, Search, Visit
 from agent.interfaces import Context, Unavailable
@@ -38,9 +40,8 @@ def add_place(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout",
         type=_said(fields.duration),
-        default=TIMEOUT,
         metavar="TIME",
-        help="how long an answer may take (default: 1s)",
+        help="how long an answer may take (default: that of the configured link, else 1s)",
     )
 
 
@@ -54,7 +55,7 @@ def places(arguments: argparse.Namespace) -> Sequence[LinkSettings]:
             driver="modbus",
             host=arguments.host,
             port=arguments.port,
-            timeout=arguments.timeout,
+            timeout=arguments.timeout or TIMEOUT,
             devices=(),
         ),
     )
@@ -84,6 +85,8 @@ async def scan(
     arguments: argparse.Namespace, places: Sequence[LinkSettings], visit: Visit, search: Search
 ) -> None:
     """Search these lines. Raises `Unavailable`."""
+    if arguments.timeout is not None:
+        places = [replace(place, timeout=arguments.timeout) for place in places]
     await Searching(
         places=places,
         units=arguments.units,
@@ -129,7 +132,14 @@ def add_probe(parser: argparse.ArgumentParser) -> None:
 async def probe(arguments: argparse.Namespace, guest: Guest) -> Probed:
     """Read once, and lay it out. Raises `Unavailable` in words that say what to try next; `ValueError` for bad numbers."""
     table = Table(arguments.table)
-    request = Request(unit_id=arguments.unit, table=table, address=arguments.address, count=arguments.count)
+    limit_ms = None if arguments.timeout is None else round(arguments.timeout.total_seconds() * 1000)
+    request = Request(
+        unit_id=arguments.unit,
+        table=table,
+        address=arguments.address,
+        count=arguments.count,
+        timeout_ms=limit_ms,
+    )
     response = Response.of(await guest.ask(request.as_json()))
     if response.data is None:
         raise Unavailable(f"unit {arguments.unit}: {_no_data(response, table)}")
