@@ -13,17 +13,16 @@ from contextlib import AbstractAsyncContextManager
 from agent.clock import Clock
 from agent.commissioning import Commissioning
 from agent.interfaces import Context, Link
-from drivers.modbus import bus_time, settings
+from drivers.modbus import bus_time, fitting
 from drivers.modbus.bus_time import notes
+from drivers.modbus.fitting import owner, warnings
 from drivers.modbus.settings import (
     DeviceSettings,
     LinkSettings,
     allowance,
     as_written,
-    owner,
     point_settings,
     points,
-    warnings,
 )
 
 __all__ = [
@@ -45,7 +44,7 @@ __all__ = [
 
 def problems(link: LinkSettings) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """What is wrong with a link beyond its single settings: what does not fit together, and what its line cannot do."""
-    yield from settings.problems(link)
+    yield from fitting.problems(link)
     yield from bus_time.problems(link)
 
 

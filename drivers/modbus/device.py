@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import chain
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ from drivers.modbus.block import Block
 from drivers.modbus.codec import Codec
 from drivers.modbus.exceptions import Meaning
 from drivers.modbus.framing import Framing, Question, question, variants
+from drivers.modbus.identity import Identity
+from drivers.modbus.introduction import Introduced, Introduction, introduction
 from drivers.modbus.plan import BlockLimits, Span, halves
 from drivers.modbus.refusals import Refusals, content, divide
 from drivers.modbus.schedule import Slots
@@ -99,6 +102,12 @@ class Device:
     limits: BlockLimits
     framing: Framing
     refusals: Refusals
+    introduction: Callable[[], Introduction] | None = None
+    """What it is to be asked before its readings are taken; nothing where its profile knows no sign of it."""
+    introduced: Introduced | None = None
+    """What came of that; `None` if it has still to be asked."""
+    tolerant: bool = False
+    """Its readings are taken also if it is another device than the profile means."""
     by_size: tuple[Question, ...] = ()
     """The questions of all groups, the one with the shortest answer first."""
     excused: dict[Question, Excuse] = field(default_factory=dict)
@@ -141,6 +150,22 @@ class Device:
         return tuple(self.read(half) for half in halves(read.block, self.limits) or ())
 
     @property
+    def unmet(self) -> bool:
+        """Whether it has to be asked what it is before anything else."""
+        known = self.introduced is not None and (self.tolerant or not self.introduced.found)
+        return self.introduction is not None and not known
+
+    @property
+    def stranger(self) -> str:
+        """Why its readings must not be taken, nor anything be written to it: what it is not; empty if there is no reason."""
+        if self.introduction is None or self.tolerant:
+            return ""
+        if self.introduced is None:
+            return "it has not yet shown what it is"
+        expected, found = self.introduced
+        return found and f"expected {expected}, found {found}"
+
+    @property
     def refused(self) -> tuple[str, ...]:
         """The names of the points whose addresses it refuses."""
         return tuple(group.shape.points[cell].name for group in self.groups for cell in group.lost)
@@ -178,6 +203,8 @@ def device(
         limits=settings.limits,
         framing=framing,
         refusals=refusals,
+        introduction=partial(introduction, signs) if (signs := settings.signs) else None,
+        tolerant=settings.identity is Identity.NOTED,
     )
     made.plan()
     return made

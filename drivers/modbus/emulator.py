@@ -28,6 +28,7 @@ from agent.interfaces import Unavailable
 from agent.sample import ValueType
 from drivers.modbus.codec import Codec
 from drivers.modbus.curves import Value, curve
+from drivers.modbus.identity import Sign
 from drivers.modbus.profile import PointSettings
 from drivers.modbus.registers import Table
 from drivers.modbus.settings import DeviceSettings, LinkSettings
@@ -53,7 +54,11 @@ class Image:
         self._points: list[tuple[Codec, Callable[[float], bytes]]] = []
         self._served: dict[Table, set[int]] = {table: set() for table in Table}
         self._most = dict.fromkeys(Table, 0)
+        self._signs: list[Sign] = []
         for device in devices:
+            self._signs += device.signs
+            for sign in device.signs:
+                self._served[sign.table].update(range(sign.address, sign.span.end))
             for point, codec in zip(device.selected, device.codecs, strict=True):
                 self._points.append((codec, _registers(point, codec, curve(device.id, point))))
             for block in device.blocks:
@@ -74,6 +79,9 @@ class Image:
                 for place, byte in enumerate(bytes_at(time_s), (codec.address - address) * width):
                     if 0 <= place < len(content):
                         content[place] |= byte  # bits of one register are points of their own
+        for sign in self._signs:
+            if sign.table is table and sign.address >= address and sign.span.end <= address + count:
+                content[2 * (sign.address - address) : 2 * (sign.span.end - address)] = sign.example
         return bytes(content)
 
 

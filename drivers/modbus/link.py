@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
+import structlog
+
 from agent.interfaces import Context, Unavailable, Written
 from agent.sample import Reason, Sample, Value
 from drivers.modbus import guest, writer
@@ -44,6 +46,8 @@ LOOK_NS: Final = 10_000_000_000
 """Where something is read by the wall clock, a step of it is noticed within this time."""
 
 T = TypeVar("T")
+
+log = structlog.get_logger()
 
 
 @asynccontextmanager
@@ -132,7 +136,7 @@ class ModbusLink:
 
         `state` (ok or silent), `failures` in a row, `answer_ms` its last answer took, `late_ms` it was last asked after
         its slot began, `missed_slots`, `errors` (questions that brought no data), and the points whose addresses it
-        refuses, where there are such: `refused`.
+        refuses, where there are such: `refused`. `stranger`: what it is not, if it is another device than its profile means.
         """
         return {
             name: {
@@ -142,6 +146,7 @@ class ModbusLink:
                 "late_ms": seat.device.late_ms,
                 "missed_slots": self._missed(seat),
                 "errors": seat.device.errors,
+                **({"stranger": words} if (words := seat.device.stranger) and seat.device.introduced else {}),
                 **({"refused": list(seat.device.refused)} if seat.device.refusals else {}),
             }
             for name, seat in self._seats.items()
@@ -230,15 +235,25 @@ class ModbusLink:
         if self._schedule.failures(device):
             return Reason.TIMEOUT
 
-        return await self._at_once(lambda line: writer.current(spot, line, self._conversation))
+        async def work(line: Line) -> Value | Reason:
+            if reason := await self._polling.meet(self._seats[device].device):
+                return reason.reason
+            return await writer.current(spot, line, self._conversation)
+
+        return await self._at_once(work)
 
     async def write(self, device: str, point: str, value: Value, *, until_ns: int) -> Written:
         """See `agent.interfaces.WritableLink`. The device is polled soon after, so that everybody sees what it is now."""
         spot = self._spot(device, point)
+
+        async def work(line: Line) -> Written:
+            its = self._seats[device].device
+            if reason := await self._polling.meet(its):
+                raise ValueError(f"nothing was written to {device}: {its.stranger or reason.name}")
+            return await writer.write(spot, value, until_ns, line, self._conversation)
+
         try:
-            return await self._at_once(
-                lambda line: writer.write(spot, value, until_ns, line, self._conversation)
-            )
+            return await self._at_once(work)
         finally:
             self.refresh(device)
 
@@ -269,8 +284,14 @@ class ModbusLink:
     # --- the task ----------------------------------------------------------------------------------------------
 
     async def connect(self) -> None:
-        """Open the connection. Raises `Unavailable`."""
+        """Open the connection, and say which of its devices are read by lists that nobody vouches for. Raises `Unavailable`."""
         await self._line.connect()
+        for name, settings in self._settings.items():
+            if (profile := settings.profile) and profile.unverified:
+                facts = {"link": self._id, "device": name}
+                log.warning(
+                    "device.profile_unverified", **facts, model=profile.model, doubt=profile.unverified
+                )
 
     def close(self) -> None:
         """Hang up, and tell every source that still waits."""

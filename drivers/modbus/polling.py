@@ -7,6 +7,7 @@
   on, until it is found; see `refusals`.
 - Whoever was asked before, if the answer does come, too late, and the one before it had not come either: a gateway
   waits longer for a dead device than we do, and the next one's question waits in it.
+- The profile, if the device shows that it is another one: then it is asked again what it is, and for nothing else.
 - The connection, if nobody answers at all: it is dropped.
 - If the peer ends connections over questions: the device that was asked; but when that happens several times in a row,
   the link is lost.
@@ -19,10 +20,11 @@ from typing import Final
 
 import structlog
 
-from agent.sample import Sample, nothing_learnt
+from agent.sample import Reason, Sample, nothing_learnt
 from drivers.modbus.device import Device, Excuse, Group, Heard
 from drivers.modbus.exceptions import Meaning, meaning
 from drivers.modbus.framing import Question
+from drivers.modbus.introduction import Introduced
 from drivers.modbus.line import Line
 from drivers.modbus.plan import Span
 from drivers.modbus.schedule import RETURN_NS, Schedule
@@ -37,6 +39,9 @@ SPLITS: Final = 16
 for the next."""
 HUNG_UP: Final = 3
 """So many connections in a row that end over a question, and the link is lost: two may be one block's fault."""
+
+
+_STRANGER: Final = Meaning("not_the_profile", Reason.CONFIGURATION_ERROR)
 
 
 class Polling:
@@ -70,17 +75,26 @@ class Polling:
             self._fell_silent(device, silence, begun_ns)
             return self._nothing_learnt(device, silence)
         group = device.groups[number]
+        if reason := await self.meet(device, proven=doubtful):
+            if reason.silent:
+                self._fell_silent(device, reason, begun_ns)
+                return self._nothing_learnt(device, reason)
+            self._answered(device, number, failures)
+            return [nothing_learnt(group.shape, self._line.now_ns(), reason.reason)]
         heard, silence = await self._poll(device, group, proven=doubtful)
         sample = group.sample(heard)
         if silence:
             self._fell_silent(device, silence, begun_ns)
             return [sample, *self._nothing_learnt(device, silence, besides=group)]
-        if failures:
-            log.info("device.answers", link=self._link, device=device.id, failures=failures)
+        self._answered(device, number, failures)
         if device.refusals:
             await self._ask_again(device)
-        self._schedule.answered(device.id, number, heard[-1].ended_ns)
         return [sample]
+
+    def _answered(self, device: Device, number: int, failures: int) -> None:
+        if failures:
+            log.info("device.answers", link=self._link, device=device.id, failures=failures)
+        self._schedule.answered(device.id, number, self._line.now_ns())
 
     def _nothing_learnt(self, device: Device, silence: Meaning, besides: Group | None = None) -> list[Sample]:
         now_ns = self._line.now_ns()
@@ -98,8 +112,53 @@ class Polling:
         answer = await self._ask(device, asked)
         if isinstance(answer, bytes):
             return None
-        uncertain = self._conversation.suspects(device.unit_id, self._line.now_ns())
-        return answer if answer.silent or uncertain else None
+        return answer if answer.silent or self._doubted(device) else None
+
+    # --- what it is ----------------------------------------------------------------------------------------------
+
+    async def meet(self, device: Device, *, proven: bool = False) -> Meaning | None:
+        """Ask a device what it is, if that is not known; why its readings cannot be taken, if they cannot.
+
+        `proven`: it has just answered something else.
+        """
+        if not (device.unmet and device.introduction):
+            return None
+        asking = device.introduction()
+        try:
+            span = next(asking)
+            while True:
+                asked = device.question(span)
+                fenced = self._conversation.fenced(asked)
+                answer = meaning(None) if fenced else await self._ask(device, asked)
+                if isinstance(answer, bytes):
+                    span = asking.send(answer)
+                elif answer.reason is Reason.CONFIGURATION_ERROR and not self._doubted(device):
+                    span = asking.send(None)
+                else:
+                    if answer.silent and proven and not fenced:
+                        where = f"{span.table.value} {span.address}"
+                        self._introduce(device, Introduced(f"an answer at {where}", "none"))
+                    return answer
+        except StopIteration as end:
+            self._introduce(device, end.value)
+        return _STRANGER if device.stranger else None
+
+    def _introduce(self, device: Device, introduced: Introduced) -> None:
+        """Take note of what a device is, and say it if it is not what it should be."""
+        before, device.introduced = device.introduced, introduced
+        facts = {"link": self._link, "device": device.id}
+        if introduced.found and introduced != before:
+            log.warning(
+                "device.not_the_profile", **facts, expected=introduced.expected, found=introduced.found
+            )
+        elif before and before.found and not introduced.found:
+            log.info("device.is_the_profile", **facts)
+
+    def _doubted(self, device: Device) -> bool:
+        """Whether what it answers may be the answer to an earlier question."""
+        return self._conversation.suspects(device.unit_id, self._line.now_ns())
+
+    # --- its readings ------------------------------------------------------------------------------------------
 
     async def _poll(
         self, device: Device, group: Group, *, proven: bool
@@ -223,6 +282,7 @@ class Polling:
         news = not self._schedule.failures(device.id)
         now_ns = self._line.now_ns()
         if news:  # what is silent as a whole may be another device when it is back
+            device.introduced = None
             device.excused.clear()
             device.refusals.doubt(now_ns)
         self._schedule.failed(device.id, now_ns, spent_ns=self._spent_ns(begun_ns, now_ns))

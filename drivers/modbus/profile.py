@@ -17,6 +17,7 @@ from agent.interfaces import Settings
 from agent.points import PointBase
 from agent.sample import Point
 from drivers.modbus.codec import Codec
+from drivers.modbus.identity import Sign
 from drivers.modbus.plan import MOST_BITS, MOST_REGISTERS
 from drivers.modbus.registers import Order, Table, Type
 from drivers.modbus.timing import Phase, RequestDelay, Timeout
@@ -186,8 +187,18 @@ class Profile(Settings, frozen=True, kw_only=True):
         Meta(min_length=1, description="The documents and programs that the map was taken from."),
     ]
     verified: Annotated[str, Meta(description="By what the map was checked, and what was not.")]
+    unverified: Annotated[
+        str | None,
+        Meta(
+            description="What no source tells for certain and has to be compared with the device: `check` and the log say it."
+        ),
+    ] = None
     notes: Annotated[
         tuple[str, ...], Meta(description="What else somebody who installs it should know.")
+    ] = ()
+    identity: Annotated[
+        tuple[Sign, ...],
+        Meta(description="What it is known by: registers that hold the same in every device of the type."),
     ] = ()
     defaults: Annotated[Defaults, Meta(description="How it wants to be read.")] = Defaults()
     points: Annotated[

@@ -6,22 +6,21 @@ Pure: the points of a device, their codecs and the blocks to read. How long to w
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated, Final
 
 from msgspec import Meta
 from msgspec.structs import replace
 
-from agent.fields import Filed, Id, Limits, duration_text
+from agent.fields import Filed, Id, Limits
 from agent.interfaces import DeviceBase, LinkBase
 from agent.sample import Point, Value
 from drivers.modbus.account import SHARE
 from drivers.modbus.block import Block
 from drivers.modbus.codec import Codec
 from drivers.modbus.ends import FramingKind, Serial, Tls, Transport
+from drivers.modbus.identity import Identity, Sign
 from drivers.modbus.line_time import LineTime
 from drivers.modbus.plan import BlockLimits, plan
 from drivers.modbus.profile import (
@@ -42,8 +41,6 @@ from drivers.modbus.writable import RegisterWrite, check_names, narrowed, settle
 TCP_PORT: Final = 502
 TLS_PORT: Final = 802
 """Registered for mbap and mbap-s (IANA service names)."""
-RTU_BITS: Final = 8
-"""Of a character of RTU (Modbus over Serial Line V1.02, 2.5.1)."""
 
 
 class DeviceSettings(DeviceBase, frozen=True, kw_only=True):
@@ -59,6 +56,13 @@ class DeviceSettings(DeviceBase, frozen=True, kw_only=True):
             description="The device type, such as eastron-sdm630; a file of your own beside this one, without .yaml, also serves."
         ),
     ] = None
+    identity: Annotated[
+        Identity,
+        Meta(
+            description="What follows when a device does not show what its profile is known by: its readings are bad "
+            "(demanded), it is said (noted), or nothing, as it is not asked (ignored)."
+        ),
+    ] = Identity.DEMANDED
     points: Annotated[
         tuple[PointSettings, ...],
         Meta(
@@ -183,6 +187,11 @@ class DeviceSettings(DeviceBase, frozen=True, kw_only=True):
         return next(
             codec for point, codec in zip(self.selected, self.codecs, strict=True) if point.name == name
         )
+
+    @property
+    def signs(self) -> tuple[Sign, ...]:
+        """What it must show to be taken for what its profile says."""
+        return () if self.profile is None or self.identity is Identity.IGNORED else self.profile.identity
 
     @property
     def limits(self) -> BlockLimits:
@@ -325,71 +334,6 @@ def allowance(link: LinkSettings) -> timedelta:
         + timedelta(microseconds=RETURN_NS / 1000)
         + wait
     )
-
-
-def owner(link: LinkSettings) -> str:
-    """What only one link may hold: two links to the same address or port would disturb each other."""
-    if link.serial:
-        return str(link.serial.port.resolve())
-    return f"{(link.host or '').lower()}:{link.network_port}"
-
-
-def problems(link: LinkSettings) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """What does not fit together between the devices of a link: the path to the setting, and what is wrong with it."""
-    yield from _problems_of_the_way(link)
-    slowest = max((device.limit(link.timeout) for device in link.devices), default=link.timeout)
-    if link.quiet is not None and link.quiet < slowest:
-        expected, found = duration_text(slowest), duration_text(link.quiet)
-        yield (
-            ("quiet",),
-            f"quiet: expected no less than the longest timeout of the link, {expected}, found {found}",
-        )
-
-
-def _problems_of_the_way(link: LinkSettings) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """What does not fit together about where the link leads."""
-    if link.serial is None:
-        if link.host is None:
-            yield (
-                (),
-                "host: expected the name or address of the device, or `serial` with a port; found neither",
-            )
-        if link.tls and (link.transport is Transport.UDP or link.frames is not FramingKind.TCP):
-            yield ("tls",), "tls: expected transport tcp and framing tcp with it; nothing else is encrypted"
-        if link.tls and link.tls.key_file and not link.tls.certificate_file:
-            yield ("tls", "key_file"), "key_file: expected certificate_file beside it, found none"
-        return
-    for name, given in (("host", link.host), ("port", link.port), ("tls", link.tls)):
-        if given is not None:
-            yield (
-                (name,),
-                f"{name}: expected none beside `serial`: a link leads to a host or to a serial line",
-            )
-    if link.transport is not Transport.TCP:
-        yield ("transport",), "transport: expected none beside `serial`: that is for hosts"
-    if link.frames is FramingKind.TCP:
-        yield ("framing",), "framing: expected rtu or ascii on a serial line, found tcp"
-    if link.serial.data_bits != RTU_BITS and link.frames is FramingKind.RTU:
-        yield (
-            ("serial", "data_bits"),
-            f"data_bits: expected {RTU_BITS} with the framing rtu, found {link.serial.data_bits}",
-        )
-
-
-UNSTABLE = re.compile(r"/dev/tty(USB|ACM)[0-9]+")
-"""Names that the kernel gives in the order in which adapters are found."""
-BY_ID = Path("/dev/serial/by-id")
-
-
-def warnings(link: LinkSettings) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """What will work, and may hurt later: as `problems`."""
-    if link.serial and UNSTABLE.fullmatch(str(link.serial.port)):
-        stable = [name for name in sorted(BY_ID.glob("*")) if name.resolve() == link.serial.port]
-        instead = str(stable[0]) if stable else f"the one under {BY_ID}"
-        yield (
-            ("serial", "port"),
-            f"port: {link.serial.port} may be another adapter after the next start: write {instead} instead",
-        )
 
 
 def _repeated(names: Iterable[str]) -> list[str]:
