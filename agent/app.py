@@ -25,7 +25,7 @@ import structlog
 from msgspec import Meta
 from msgspec.structs import replace
 
-from agent import __version__, commands, control, plugins
+from agent import __version__, commands, control, judging, plugins, vitals
 from agent.aside import aside
 from agent.buffer import Buffer, open_buffer
 from agent.clock import Clock
@@ -45,6 +45,7 @@ from agent.sample import Point, Shape
 from agent.service import Notify, Progress, feed
 from agent.settings import Root
 from agent.supervisor import Kept
+from agent.vitals import Vitals
 
 log = structlog.get_logger()
 
@@ -100,6 +101,14 @@ class Agent:
                 progress=self._progress,
             ),
         )
+        self._vitals = Vitals(
+            lambda: self._gathering.gatherers,
+            place=root.gateway.place,
+            interval=root.gateway.health_interval,
+            clock=clock,
+            health=health,
+            put=self._collector.put,
+        )
         points = _points(root)
         self._forwarders = {
             route.settings.id: Forwarder(
@@ -132,6 +141,7 @@ class Agent:
             watching = delivering.create_task(feed(self._notify, self._progress), name="watchdog")
             telling = delivering.create_task(self._tell(), name="status")
             changing = delivering.create_task(self._take_changes(reread), name="configuration")
+            measuring = delivering.create_task(self._vitals.run(), name="vitals")
             commanding = delivering.create_task(self.commands.run(), name="commands")
             collecting = delivering.create_task(self._collector.run(), name="collector")
             forwarding = [
@@ -142,7 +152,7 @@ class Agent:
                 await self._gathering.run(self._ready)
             finally:
                 self._notify.stopping("writing down what was read")
-                for task in (telling, changing, commanding):
+                for task in (telling, changing, measuring, commanding):
                     task.cancel()
                 self._collector.close()
                 await asyncio.wait([collecting], timeout=LAST_COMMIT_S)
@@ -361,12 +371,15 @@ def _routes(root: Root) -> list[Route]:
 
 
 def _points(root: Root) -> dict[str, tuple[Point, ...]]:
-    """The points of every device, by its id."""
-    return {
-        device.id: plugins.driver(link.driver).points(device)
+    """The points of every device, by its id; a link's health is a device too."""
+    points = {
+        device.id: judging.points(plugins.driver(link.driver), device)
         for link in root.links
         for device in link.devices
     }
+    if root.gateway.health_interval:
+        points |= {vitals.device_id(link.id): vitals.points(link, root.gateway.place) for link in root.links}
+    return points
 
 
 def _wanted(uplink: UplinkBase, points: Mapping[str, tuple[Point, ...]]) -> dict[str, tuple[Point, ...]]:

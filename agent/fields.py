@@ -18,7 +18,8 @@ import msgspec
 
 from agent import units
 
-ID_PATTERN = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
+ID_LENGTH = 64
+ID_PATTERN = rf"[A-Za-z0-9][A-Za-z0-9_-]{{0,{ID_LENGTH - 1}}}"
 
 Id: TypeAlias = Annotated[
     str,

@@ -12,13 +12,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import timedelta
 from typing import Any, cast
 
+import structlog
+
+from agent import judging
 from agent.clock import Clock
 from agent.health import Health
+from agent.intake import Intake
 from agent.interfaces import (
     Context,
     Driver,
@@ -29,12 +34,16 @@ from agent.interfaces import (
     Unavailable,
     WritableLink,
 )
-from agent.sample import Reason, Sample, Shape, nothing_learnt
+from agent.sample import Point, Reason, Sample, Shape, nothing_learnt
 from agent.service import Progress
-from agent.supervisor import Kept, State, first
+from agent.supervisor import Condition, Kept, State, first
+
+log = structlog.get_logger()
 
 REPEAT_NS = 60_000_000_000
 """How often a device is said to be unreachable while its link is down: often enough for a chart, cheap to store."""
+OUT_REPEAT_S = 3600.0
+"""How often a device is said to be out of service."""
 
 
 class Gatherer:
@@ -57,12 +66,21 @@ class Gatherer:
         self._clock = clock
         self._memory = memory
         self._health = health
-        self._put = put
+        self._intake = Intake(settings, driver, memory=memory, health=health, put=put)
         self._progress = progress
         self._shapes: Mapping[str, Shape] = {
             device.id: Shape(device.id, driver.points(device)) for device in settings.devices
         }
+        self._points = {device.id: judging.points(driver, device) for device in settings.devices}
+        self._out: Mapping[str, str] = {
+            device.id: device.out_of_service
+            for device in settings.devices
+            if device.out_of_service is not None
+        }
+        """The devices that are out of service, and why."""
         self._link: Link | None = None
+        self._closed_counts: Counter[str] = Counter()
+        """What happened on earlier links."""
         self._tap: Callable[[str, bytes, int], None] | None = None
         self._said_ns: dict[str, int] = {}
         """When consumers of a device were told that nothing comes, since something last came."""
@@ -80,6 +98,25 @@ class Gatherer:
     def counts(self) -> Mapping[str, int]:
         """What happened on the link since it was opened; empty while it is not open."""
         return self._link.counts if self._link else {}
+
+    @property
+    def totals(self) -> Mapping[str, int]:
+        """The same since this gatherer began, over every time that the link was opened."""
+        return self._closed_counts + Counter(self.counts) if self._link else self._closed_counts
+
+    @property
+    def figures(self) -> Mapping[str, float]:
+        """What the last minute on the link was like, where its driver measures that (`MeasuredLink`) and it is open."""
+        figures: Mapping[str, float] = getattr(self._link, "figures", {})
+        return figures
+
+    def read(self, device: str) -> Sequence[Point]:
+        """The points of this device that are read, in the order of its samples."""
+        return self._shapes[device].points
+
+    def points(self, device: str) -> Sequence[Point]:
+        """Those and the event points of its counters."""
+        return self._points[device]
 
     def answering(self, device: str) -> Mapping[str, Any]:
         """How this device has been answering since the link was opened, as its driver says."""
@@ -117,8 +154,14 @@ class Gatherer:
         return cast("WritableLink", link)
 
     def refresh(self, device: str) -> None:
-        """Ask the link for a sample of this device; raises `Unavailable` while it is not open."""
+        """Ask the link for a sample of this device; raises `Unavailable` while it is not open or the device not in service."""
+        if device in self._out:
+            raise Unavailable(f"device {device} is out of service: {self._out[device]}")
         self._open_link().refresh(device)
+
+    @property
+    def _in_service(self) -> list[str]:
+        return [device for device in self._shapes if device not in self._out]
 
     def _open_link(self) -> Link:
         if self._link is None:
@@ -129,7 +172,28 @@ class Gatherer:
     async def run(self) -> None:
         """Gather until cancelled, or until a person must act."""
         name = self.settings.id
-        await Kept("link", name, self._health.links[name], self._clock).go(self._attempt)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for device in self._out:
+                    group.create_task(self._leave_out(device), name=f"device {device}")
+                if len(self._out) < len(self._shapes):
+                    await Kept("link", name, self._health.links[name], self._clock).go(self._attempt)
+                else:
+                    self._health.links[name] = self._left_out("all of its devices are")
+        finally:
+            self._intake.close()
+
+    def _left_out(self, why: str) -> Condition:
+        return Condition(State.OUT_OF_SERVICE, self._clock.monotonic_ns(), why)
+
+    async def _leave_out(self, device: str) -> None:
+        """Say of a device that it is out of service, now and then."""
+        why = self._out[device]
+        self._health.devices[device] = self._left_out(why)
+        log.info("device.out_of_service", link=self.settings.id, device=device, why=why)
+        while True:
+            await self._say_nothing_learnt(device, Reason.OUT_OF_SERVICE)
+            await asyncio.sleep(OUT_REPEAT_S)
 
     async def _attempt(self, works: Callable[[], None]) -> None:
         try:
@@ -143,12 +207,13 @@ class Gatherer:
                     self.listen(self._tap)
                 works()
                 async with asyncio.TaskGroup() as group:
-                    for device in self._shapes:
+                    for device in self._in_service:
                         group.create_task(self._device(link, device), name=f"device {device}")
         except Exception as error:
-            await self._say_nothing_comes(self._shapes, first(error))
+            await self._say_nothing_comes(self._in_service, first(error))
             raise
         finally:
+            self._closed_counts.update(self.counts)
             self._link = None
 
     async def _device(self, link: Link, device: str) -> None:
@@ -162,8 +227,8 @@ class Gatherer:
                         if condition.state is not State.WORKING:
                             works()
                         self._said_ns.pop(device, None)
-                        self._health.learnt(sample)
-                        await self._put(sample)
+                        if await self._intake.take(sample):
+                            link.refresh(device)
                         self._progress.made(self._work)
 
         async def attempt(works: Callable[[], None]) -> None:
@@ -200,9 +265,7 @@ class Gatherer:
                 await self._say_nothing_learnt(device, _reason(error))
 
     async def _say_nothing_learnt(self, device: str, reason: Reason) -> None:
-        sample = nothing_learnt(self._shapes[device], self._clock.monotonic_ns(), reason)
-        self._health.learnt(sample)
-        await self._put(sample)
+        await self._intake.take(nothing_learnt(self._shapes[device], self._clock.monotonic_ns(), reason))
 
 
 def _reason(error: Exception) -> Reason:

@@ -13,6 +13,7 @@ from agent import plugins
 from agent.clock import Clock
 from agent.gatherer import Gatherer
 from agent.interfaces import Misconfigured
+from agent.newest import cells
 from agent.recording import Ring
 from agent.report import readings
 
@@ -88,7 +89,7 @@ class Guests:
                         driver = gatherer.settings.driver
                         raise Misconfigured(f"device {device}: its driver, {driver}, shows nothing raw")
                     sample, raw = await tool().raw(settings, gatherer, self._clock.monotonic_ns)
-                    return with_raw(device, readings(sample, self._clock), raw)
+                    return with_raw(device, readings(cells(sample), self._clock), raw)
         known = ", ".join(sorted(device for gatherer in self._gatherers() for device in gatherer.devices))
         raise Misconfigured(f"device {device}: not in the configuration; expected one of {known}")
 

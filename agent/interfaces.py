@@ -179,6 +179,7 @@ class Driver(Protocol):
     `agent.points`), in the order of its samples: by them the agent judges its values. `emulate(link, clock)`, an async context manager that serves the devices of a link; and
     `allowance(link) -> timedelta`, how long at most no source of an open link gives anything although all goes well:
     after that the watchdog calls the link stuck. A link whose driver does not say is not watched.
+    `VITALS`: the names of the counts and figures of a link that are reported as readings of its health.
     `commissioning() -> agent.commissioning.Commissioning`: searching lines and looking at unknown devices. Where the
     protocol writes, `as_written(device, point, value) -> Value`: what the point is once this value is written, which of
     a float of 32 bits is the nearest one; raises `ValueError` in words for a value that the point cannot hold. Pure.

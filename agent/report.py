@@ -7,7 +7,7 @@ seconds.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
@@ -20,7 +20,8 @@ from agent.clock import Clock
 from agent.gatherer import Gatherer
 from agent.health import Health
 from agent.interfaces import Misconfigured, Unavailable, UplinkBase
-from agent.sample import Reason, Sample
+from agent.newest import Cell
+from agent.sample import Reason
 from agent.supervisor import Condition, State
 
 READ_LIMIT_S = 25.0
@@ -63,22 +64,31 @@ class Report:
         return {**msgspec.structs.asdict(ledger), "problems": ledger.problems()}
 
     async def read(self, device: str) -> dict[str, Any]:
-        """One fresh sample of this device, read beside its schedule.
+        """Every point of this device, read beside its schedule.
 
         Raises `Misconfigured` for a device that is not configured, `Unavailable` when its link is not open or nothing
-        came within `READ_LIMIT_S`.
+        came within `READ_LIMIT_S`. If only some of its points came, each says by its age whether it did.
         """
         for gatherer in self.gatherers:
             if device in gatherer.devices:
+                asked_ns = self.clock.monotonic_ns()
                 gatherer.refresh(device)
                 try:
                     async with asyncio.timeout(READ_LIMIT_S):
-                        sample = await self.health.next_sample(device)
+                        while len(self._since(asked_ns, gatherer, device)) < len(gatherer.read(device)):
+                            await self.health.next_sample(device)
                 except TimeoutError:
-                    raise Unavailable(f"device {device}: no sample within {READ_LIMIT_S:.0f} s") from None
-                return {"device": device, "points": readings(sample, self.clock)}
+                    if not self._since(asked_ns, gatherer, device):
+                        raise Unavailable(f"device {device}: no sample within {READ_LIMIT_S:.0f} s") from None
+                cells = self.health.latest(device, gatherer.read(device))
+                return {"device": device, "points": readings(cells, self.clock)}
         known = ", ".join(sorted(device for gatherer in self.gatherers for device in gatherer.devices))
         raise Misconfigured(f"device {device}: not in the configuration; expected one of {known}")
+
+    def _since(self, asked_ns: int, gatherer: Gatherer, device: str) -> list[Cell]:
+        """What was learnt of a device since then."""
+        cells = self.health.latest(device, gatherer.read(device))
+        return [cell for cell in cells if cell.learnt_ns >= asked_ns]
 
     def latest(self, patterns: Sequence[str]) -> list[dict[str, Any]]:
         """The newest reading of each point whose name or `device/name` matches one of these; of all, if there are none.
@@ -89,27 +99,22 @@ class Report:
         entries = []
         for gatherer in self.gatherers:
             for device in gatherer.devices:
-                sample = self.health.latest.get(device)
-                if sample is None:
-                    continue
-                for index, entry in enumerate(readings(sample, self.clock)):
+                cells = self.health.latest(device, gatherer.points(device))
+                for cell, entry in zip(cells, readings(cells, self.clock), strict=True):
                     names = (device, entry["point"], f"{device}/{entry['point']}")
                     if not patterns or any(fnmatchcase(name, each) for name in names for each in patterns):
-                        age_ms = sample.ages_ms[index] if sample.ages_ms else 0
-                        at_ns = sample.monotonic_ns - age_ms * 1_000_000
-                        entries.append({"device": device, **entry, "monotonic_ns": at_ns})
+                        entries.append({"device": device, **entry, "monotonic_ns": cell.learnt_ns})
         return entries
 
     def sentence(self) -> str:
         """The state of things in one line, for `systemctl status`."""
-        links = sum(
-            self.health.links[gatherer.settings.id].state is State.WORKING for gatherer in self.gatherers
-        )
+        states = [self.health.links[gatherer.settings.id].state for gatherer in self.gatherers]
+        links, out = states.count(State.WORKING), states.count(State.OUT_OF_SERVICE)
         uplinks = sum(self.health.uplinks[settings.id].state is State.WORKING for settings in self.uplinks)
         waiting = sum(sum(self.buffer.lanes(settings.id).waiting()) for settings in self.uplinks)
         durable = "" if self.buffer.durable else "; NOT DURABLE: the disk cannot be written"
         return (
-            f"{links} of {len(self.gatherers)} links and {uplinks} of {len(self.uplinks)} uplinks work; "
+            f"{links} of {len(states) - out} links and {uplinks} of {len(self.uplinks)} uplinks work; "
             f"{waiting} readings wait{durable}"
         )
 
@@ -120,16 +125,16 @@ class Report:
             "driver": settings.driver,
             **self._condition(self.health.links[settings.id]),
             "counts": dict(gatherer.counts),
+            "figures": dict(gatherer.figures),
             "devices": [self._device(gatherer, device) for device in gatherer.devices],
         }
 
     def _device(self, gatherer: Gatherer, device: str) -> dict[str, Any]:
-        sample = self.health.latest.get(device)
         return {
             "id": device,
             **self._condition(self.health.devices[device]),
             "answering": dict(gatherer.answering(device)),
-            "points": readings(sample, self.clock) if sample else [],
+            "points": readings(self.health.latest(device, gatherer.points(device)), self.clock),
         }
 
     def _uplink(self, settings: UplinkBase) -> dict[str, Any]:
@@ -153,21 +158,19 @@ class Report:
         return round((self.clock.monotonic_ns() - since_ns) / 1e9, 1)
 
 
-def readings(sample: Sample, clock: Clock) -> list[dict[str, Any]]:
-    """One entry for each point of a sample, as `read` and `status` show it."""
-    age_s = (clock.monotonic_ns() - sample.monotonic_ns) / 1e9
-    entries: list[dict[str, Any]] = []
-    for index, point in enumerate(sample.shape.points):
-        reason = Reason(sample.reasons[index]) if sample.reasons else Reason.GOOD
-        entries.append(
-            {
-                "point": point.name,
-                "value": sample.values[index],
-                "unit": point.unit,
-                "quality": reason.quality.name.lower(),
-                "reason": None if reason is Reason.GOOD else reason.word,
-                "age_s": round(age_s + (sample.ages_ms[index] / 1e3 if sample.ages_ms else 0), 1),
-                "designation": point.designation,
-            }
-        )
-    return entries
+def readings(cells: Iterable[Cell], clock: Clock) -> list[dict[str, Any]]:
+    """One entry for each cell, as `read` and `status` show it."""
+    now_ns = clock.monotonic_ns()
+    return [
+        {
+            "point": point.name,
+            "value": value,
+            "label": (point.labels or {}).get(value) if isinstance(value, int) else None,
+            "unit": point.unit,
+            "quality": reason.quality.name.lower(),
+            "reason": None if reason is Reason.GOOD else reason.word,
+            "age_s": round((now_ns - learnt_ns) / 1e9, 1),
+            "designation": point.designation,
+        }
+        for point, value, reason, learnt_ns in cells
+    ]

@@ -17,8 +17,9 @@ its module:
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -26,11 +27,11 @@ from typing import Annotated, Any
 
 import msgspec
 
-from agent import __version__, document, plugins
+from agent import __version__, document, judging, plugins, vitals
 from agent.buffer.settings import BufferSettings
 from agent.commands import permission
 from agent.document import Mark, Places, Plug, Problem, Problems, meant
-from agent.fields import Id, Place, Plugged, Secret
+from agent.fields import Id, Limits, Place, Plugged, Secret
 from agent.interfaces import Driver, Gateway, LinkBase, Misconfigured, Settings, UplinkBase
 from agent.log import LogSettings
 from agent.sample import Shape
@@ -50,6 +51,13 @@ class GatewaySettings(Settings, frozen=True):
         Place,
         msgspec.Meta(description="Where it is; devices and points say where they are within that."),
     ] = Place()
+    health_interval: Annotated[
+        timedelta,
+        Limits("0s", "24h"),
+        msgspec.Meta(
+            description="How often it says how each of its links is, as readings of a device link-<id>; 0s for never."
+        ),
+    ] = timedelta(seconds=60)
 
 
 class Root(Settings, frozen=True):
@@ -117,6 +125,7 @@ def read(path: Path, *, secrets: bool = False) -> Configuration:
         for link in links:
             problems += link.problems()
         problems += _owners(found.plugs, found.places)
+        problems += _reserved(links, found.places)
         if found.settings is not None:
             problems += _unspeakable(found.settings, found.places)
             warnings += _idle(found.settings, links, found.places)
@@ -132,7 +141,7 @@ def read(path: Path, *, secrets: bool = False) -> Configuration:
         root=found.settings,
         warnings=document.in_order(warnings),
         devices=sum(len(link.shapes) for link in links),
-        points=sum(len(shape.points) for link in links for shape in link.shapes),
+        points=sum(link.points for link in links),
     )
 
 
@@ -141,16 +150,23 @@ class _Link:
 
     def __init__(self, plug: Plug, places: Places) -> None:
         driver: Driver = plug.module
-        self.shapes = tuple(Shape(device.id, driver.points(device)) for device in plug.settings.devices)
+        self.id: str = plug.settings.id
+        self.devices = plug.settings.devices
+        self.shapes = tuple(Shape(device.id, judging.points(driver, device)) for device in self.devices)
+        self.health = Shape(vitals.device_id(self.id), vitals.points(plug.settings, Place()))
+        self.node = plug.node
         self._driver: Any = driver
-        self._devices = plug.settings.devices
-        self._node = plug.node
         self._places = places
 
+    @property
+    def points(self) -> int:
+        """How many are read."""
+        return sum(len(self._driver.points(device)) for device in self.devices)
+
     def problems(self) -> Iterator[Problem]:
-        """Devices without points, and points of one name."""
+        """Devices without points, points of one name, and what does not fit together about one point."""
         for index, shape in enumerate(self.shapes):
-            mark = self._places.mark("devices", index, within=self._node)
+            mark = self._places.mark("devices", index, within=self.node)
             if not shape.points:
                 yield Problem(mark, f"device {shape.device}: expected points; found none")
             counts = Counter(point.name for point in shape.points)
@@ -158,25 +174,48 @@ class _Link:
                 if count > 1:
                     yield Problem(mark, f"device {shape.device}: expected one point {name}; found {count}")
             yield from self._unwritable(index, shape)
+            yield from self._unjudgeable(index, shape)
 
     def _unwritable(self, index: int, shape: Shape) -> Iterator[Problem]:
         """What does not fit together about the writing of a device's points."""
-        device, described = self._devices[index], getattr(self._driver, "point_settings", lambda _: ())
+        device = self.devices[index]
         points = {point.name: point for point in shape.points}
-        for settings in described(device):
+        for settings in judging.settings_of(self._driver, device):
             if settings.write is None:
                 continue
             name = settings.name
             as_written = partial(self._driver.as_written, device, name)
             for key, message in permission.problems(settings.write, points[name], as_written):
-                written_out = [point.name for point in getattr(device, "points", ())]
-                path = (
-                    ("points", written_out.index(name), "write", key)
-                    if name in written_out
-                    else ("writable", name, key)
-                )
-                mark = self._places.mark("devices", index, *path, within=self._node)
+                mark = self._mark(index, name, ("write", key), ("writable", name, key))
                 yield Problem(mark, f"{message} (point {name} of device {shape.device})")
+
+    def _unjudgeable(self, index: int, shape: Shape) -> Iterator[Problem]:
+        """What does not fit together about the trust in a device's points."""
+        device = self.devices[index]
+        read = self._driver.points(device)
+        for name, key, message in judging.problems(judging.settings_of(self._driver, device), read):
+            mark = self._mark(index, name, (key,), ())
+            yield Problem(mark, f"{message} (point {name} of device {shape.device})")
+
+    def _mark(
+        self, index: int, point: str, own: tuple[str | int, ...], otherwise: tuple[str | int, ...]
+    ) -> Mark:
+        """The place of a setting of a point, where that is written out; else of what stands for it in the device."""
+        written_out = [each.name for each in getattr(self.devices[index], "points", ())]
+        path = ("points", written_out.index(point), *own) if point in written_out else otherwise
+        return self._places.mark("devices", index, *path, within=self.node)
+
+
+def _reserved(links: Sequence[_Link], places: Places) -> Iterator[Problem]:
+    """Devices that are called as the readings of a link's health are."""
+    taken = {link.health.device: link.id for link in links}
+    for link in links:
+        for index, device in enumerate(link.devices):
+            if device.id in taken:
+                yield Problem(
+                    places.mark("devices", index, "id", within=link.node),
+                    f"id: expected another than {device.id}: under it the health of the link {taken[device.id]} is reported",
+                )
 
 
 def _owners(plugs: Iterable[Plug], places: Places) -> Iterator[Problem]:
@@ -214,7 +253,7 @@ def _unspeakable(root: Root, places: Places) -> Iterator[Problem]:
 
 def _idle(root: Root, links: Iterable[_Link], places: Places) -> Iterator[Problem]:
     """Filters through which nothing passes: as a whole, or because of one pattern."""
-    shapes = [shape for link in links for shape in link.shapes]
+    shapes = [shape for link in links for shape in (*link.shapes, link.health)]
     names = {
         "devices": {shape.device for shape in shapes},
         "points": {point.name for shape in shapes for point in shape.points},

@@ -40,6 +40,8 @@ class State(enum.Enum):
     """A person must change something; not tried again."""
     FAULTY = "faulty"
     """A bug: its traceback is in the log; tried again, rarely."""
+    OUT_OF_SERVICE = "out of service"
+    """Taken out by an operator, as the configuration says; not tried."""
 
 
 @dataclass(slots=True)

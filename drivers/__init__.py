@@ -13,11 +13,12 @@ How to write one:
         points(device)      its points, in the order of its samples, each within the device's place; pure
         open(link, context) an async context manager round one open `Link`
 
-    `emulate(link, clock)` is optional: an async context manager that serves the devices of a link, for
-    `diaccess-agent simulate` and for the tests.
+    Optional: `point_settings(device)`, what makes the values of its points doubtful (`agent.points`), which the agent
+    then marks; `emulate(link, clock)`, an async context manager that serves the devices of a link, for
+    `diaccess-agent simulate` and for the tests; `VITALS`, which counts of a link are reported as its health.
 
 3.  Keep what decides (decoding, planning, scheduling) in pure functions on values, and what waits in a short loop
-    around them. Import from `agent` only `sample`, `fields`, `interfaces` and `clock`, never another driver, and a
+    around them. Import from `agent` only `sample`, `fields`, `interfaces`, `points` and `clock`, never another driver, and a
     third-party library only in your own driver.
 
 4.  A sample is complete when it is yielded, and never changes. Its columns have one entry for each point; a cell that

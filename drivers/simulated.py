@@ -18,10 +18,11 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Final
 
-from msgspec import Meta, structs
+from msgspec import Meta
 
 from agent.fields import Limits
 from agent.interfaces import Context, DeviceBase, LinkBase
+from agent.points import Counter, PointBase
 from agent.sample import Class, Point, Reason, Sample, Shape, Value, ValueType, nothing_learnt
 
 
@@ -52,24 +53,33 @@ class LinkSettings(LinkBase, frozen=True, kw_only=True):
 
 _POINTS: Final = {
     Model.ROOM: (
-        Point(name="temperature", unit="Cel", quantity_kind="Temperature"),
-        Point(name="co2", unit="[ppm]", quantity_kind="MoleFraction"),
-        Point(name="humidity", unit="%", quantity_kind="RelativeHumidity"),
-        Point(name="people", type=ValueType.INTEGER, unit="1", quantity_kind="Count"),
+        PointBase(name="temperature", unit="Cel", quantity_kind="Temperature"),
+        PointBase(name="co2", unit="[ppm]", quantity_kind="MoleFraction"),
+        PointBase(name="humidity", unit="%", quantity_kind="RelativeHumidity"),
+        PointBase(name="people", type_=ValueType.INTEGER, unit="1", quantity_kind="Count"),
     ),
     Model.METER: (
-        Point(name="active_power", unit="W", quantity_kind="ActivePower"),
+        PointBase(name="active_power", unit="W", quantity_kind="ActivePower"),
         # Decimal: every digit of the counter, however high it rises.
-        Point(name="active_energy", type=ValueType.DECIMAL, unit="kW.h", class_=Class.BILLING),
-        Point(name="voltage", unit="V", quantity_kind="Voltage"),
+        PointBase(
+            name="active_energy",
+            type_=ValueType.DECIMAL,
+            unit="kW.h",
+            class_=Class.BILLING,
+            counter=Counter(),
+        ),
+        PointBase(name="voltage", unit="V", quantity_kind="Voltage"),
     ),
     Model.VENTILATION: (
-        Point(name="supply_temperature", unit="Cel", quantity_kind="Temperature"),
-        Point(name="fan_speed", unit="%", quantity_kind="DimensionlessRatio"),
-        Point(name="mode", type=ValueType.TEXT),
-        Point(name="filter_alarm", type=ValueType.BOOLEAN, class_=Class.EVENT),
+        PointBase(name="supply_temperature", unit="Cel", quantity_kind="Temperature"),
+        PointBase(name="fan_speed", unit="%", quantity_kind="DimensionlessRatio"),
+        PointBase(name="mode", type_=ValueType.TEXT),
+        PointBase(name="filter_alarm", type_=ValueType.BOOLEAN, class_=Class.EVENT),
     ),
 }
+
+VITALS: Final = ("requests", "timeouts", "missed")
+"""Of what a link counts, what is reported of it."""
 
 _DAY_S: Final = 86_400.0
 _MORNING_S, _EVENING_S, _WORKDAYS = 8 * 3600.0, 17 * 3600.0, range(5)
@@ -83,7 +93,14 @@ def allowance(link: LinkSettings) -> timedelta:
 
 def points(device: DeviceSettings) -> tuple[Point, ...]:
     """The points of a configured device, in the order of its samples."""
-    return tuple(structs.replace(point, place=device.place) for point in _POINTS[device.model])
+    return tuple(
+        each.described(each.type_ or ValueType.NUMBER, device.place) for each in _POINTS[device.model]
+    )
+
+
+def point_settings(device: DeviceSettings) -> tuple[PointBase, ...]:
+    """What makes their values doubtful, in the same order: the agent judges by it."""
+    return _POINTS[device.model]
 
 
 def values(model: Model, at_s: float, noise: random.Random) -> tuple[Value, ...]:

@@ -17,6 +17,7 @@ from agent.cli.table import table
 from agent.commissioning import Guest
 from agent.document import Problems
 from agent.interfaces import Context, Link, Unavailable
+from agent.newest import Newest, cells
 
 NAME = "read"
 HELP = "read one device once and show every point"
@@ -59,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _read_directly(arguments: argparse.Namespace) -> dict[str, Any]:
     """Open the link of the device for one sample. Raises as a driver does, and `Declined` for an unknown device."""
-    from agent import guests, plugins, report, settings  # noqa: PLC0415  # only needed here
+    from agent import guests, judging, plugins, report, settings  # noqa: PLC0415  # only needed here
     from agent.cli import visiting  # noqa: PLC0415
     from agent.clock import Clock  # noqa: PLC0415
     from agent.memory import MemoryFile  # noqa: PLC0415
@@ -78,15 +79,18 @@ def _read_directly(arguments: argparse.Namespace) -> dict[str, Any]:
     driver = plugins.driver(link.driver)
 
     async def read(opened: Link) -> dict[str, Any]:
+        device = next(each for each in link.devices if each.id == arguments.device)
         if arguments.raw:
-            device = next(each for each in link.devices if each.id == arguments.device)
             guest = cast("Guest", opened)
             sample, raw = await visiting.tool(link.driver).raw(device, guest, clock.monotonic_ns)
-            return guests.with_raw(arguments.device, report.readings(sample, clock), raw)
+            return guests.with_raw(arguments.device, report.readings(cells(sample), clock), raw)
+        newest, wanted, judge = Newest(), driver.points(device), judging.judge(driver, device)
         async with aclosing(opened.source(arguments.device)) as samples:
             opened.refresh(arguments.device)
-            sample = await anext(samples)
-        return {"device": arguments.device, "points": report.readings(sample, clock)}
+            while len(newest.cells(wanted)) < len(wanted):  # not all may come in one sample
+                sample = await anext(samples)
+                newest.learnt(judge.judge(sample).sample if judge else sample)
+        return {"device": arguments.device, "points": report.readings(newest.cells(wanted), clock)}
 
     async def visit() -> dict[str, Any]:
         try:

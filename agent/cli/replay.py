@@ -21,6 +21,7 @@ from agent.clock import Clock
 from agent.commissioning import Replay
 from agent.interfaces import Context, Misconfigured
 from agent.memory import MemoryFile
+from agent.newest import cells
 from agent.recording import Frame
 
 NAME = "replay"
@@ -82,7 +83,7 @@ async def _replay(settings: Any, frames: tuple[Frame, ...], *, as_json: bool) ->
                     return
                 number += 1
                 shown += 1
-                _print(device, number, report.readings(sample, clock), as_json=as_json)
+                _print(device, number, report.readings(cells(sample), clock), as_json=as_json)
                 replay.link.refresh(device)
 
     async with visiting.tool(settings.driver).replay(settings, frames, context) as replay:

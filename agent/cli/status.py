@@ -102,7 +102,7 @@ def points(entries: list[dict[str, Any]], indent: str = "") -> str:
         [
             (
                 entry["point"],
-                entry["value"],
+                value(entry),
                 entry["unit"] or "",
                 quality(entry),
                 ago(entry["age_s"]),
@@ -111,3 +111,8 @@ def points(entries: list[dict[str, Any]], indent: str = "") -> str:
         ],
         indent,
     )
+
+
+def value(entry: Mapping[str, Any]) -> Any:
+    """The value of a reading, with what it means where it is one of an enumeration: `2 (heating)`."""
+    return f"{entry['value']} ({label})" if (label := entry.get("label")) else entry["value"]

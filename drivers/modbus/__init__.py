@@ -26,6 +26,7 @@ from drivers.modbus.settings import (
 )
 
 __all__ = [
+    "VITALS",
     "DeviceSettings",
     "LinkSettings",
     "allowance",
@@ -40,6 +41,22 @@ __all__ = [
     "problems",
     "warnings",
 ]
+
+
+VITALS = (
+    "requests",
+    "answers",
+    "timeouts",
+    "exceptions",
+    "malformed",
+    "foreign",
+    "late",
+    "reconnects",
+    "missed_slots",
+    "utilisation",
+    "lateness_ms",
+)
+"""Of what a link counts and measures, what is reported of it."""
 
 
 def problems(link: LinkSettings) -> Iterator[tuple[tuple[str | int, ...], str]]:

@@ -119,7 +119,7 @@ def test_every_sample_of_every_device_is_put_in_order():
         values = [sample.values[0] for sample in of(result, device)]
         assert values == [float(number) for number in range(len(values))]
         assert len(values) >= 10
-        assert result.health.latest[device].values == (values[-1],)
+        assert [cell.value for cell in result.health.latest(device, POINTS)] == [values[-1]]
     assert result.health.links["line"].state is State.WORKING
 
 
