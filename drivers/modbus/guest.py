@@ -6,7 +6,7 @@ from drivers.modbus.exceptions import meaning
 from drivers.modbus.framing import Framing, question
 from drivers.modbus.inquiry import Request, Response
 from drivers.modbus.line import Line
-from drivers.modbus.transaction import Conversation, Refusal
+from drivers.modbus.transaction import Conversation, Refusal, Unfit
 
 __all__ = ["Request", "Response", "ask"]
 
@@ -32,6 +32,8 @@ async def ask(
     took_ms, late = round(line.took_ns / 1e6, 3), conversation.counts["late"]
     if isinstance(answer, bytes):
         return Response(data=answer, took_ms=took_ms, late=late)
+    if answer is None and (rest := conversation.rest):
+        answer = Unfit("malformed", f"{rest} bytes came that are no answer")
     what = meaning(answer)
     words = what.words or what.name.replace("_", " ")
     if not isinstance(answer, Refusal):

@@ -99,7 +99,7 @@ class ModbusLink:
         self._quiet_ns = slowest_ns if settings.quiet is None else ns(settings.quiet)
         time = settings.line_time
         silence_ns = time.silence_ns if time else 0
-        if time:
+        if time and self._quiet_ns:  # a search of a line asks each unit once, and needs none
             self._quiet_ns += time.of(self._framing.longest)  # a late answer takes that long to be over
         self._conversation = Conversation(
             self._framing,

@@ -101,9 +101,9 @@ def sweeps(units: Sequence[int], lines: int) -> tuple[tuple[int, ...], ...]:
     return tuple(units[:FIRST]), tuple(units[FIRST:])
 
 
-def longest_s(questions: int, timeout_s: float, quiet_s: float = 0.0) -> float:
+def longest_s(questions: int, each_s: float) -> float:
     """How long it takes if nobody answers."""
-    return questions * (timeout_s + quiet_s)
+    return questions * each_s
 
 
 # --- a serial line of unknown speed ----------------------------------------------------------------------------

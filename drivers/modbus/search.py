@@ -7,12 +7,16 @@ places ──sweeps of unit ids──> one read ──present──> which type?
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Final
 
 from agent.commissioning import Found, Guest, Search, Visit
+from agent.interfaces import Unavailable
+from drivers.modbus.ends import FramingKind
 from drivers.modbus.inquiry import Request, Response
 from drivers.modbus.registers import ADDRESSES
 from drivers.modbus.scan import UNLIKELY, Place, Presence, longest_s, presence, sweeps
@@ -21,6 +25,8 @@ from drivers.modbus.wording import line_name, link_entry
 
 PATIENCE: Final = 3
 """So often the time limit is doubled when answers come late."""
+EXCHANGE: Final = 8 + 7
+"""Characters of a question and of the answer to it, one register, in RTU."""
 LONGEST_PAUSE_S: Final = 30.0
 """No longer than this is waited for a gateway to work off what it was asked."""
 
@@ -38,14 +44,25 @@ class Searching:
     seen: Counter[Presence] = field(default_factory=Counter)
     garbled: list[str] = field(default_factory=list)
     """Places on which something came that was no answer."""
+    refused: dict[str, str] = field(default_factory=dict)
+    """Places that cannot be had, and why."""
 
     async def run(self) -> None:
         """Search. Raises `Unavailable` when a line cannot be had or is lost."""
-        for units in sweeps(self.units, len(self.places)):
-            for place in self.places:
+        plan = sweeps(self.units, len(self.places))
+        if len(self.places) > 1:
+            minutes = sum(self._longest_s(place, len(self.units)) for place in self.places) / 60
+            first = sum(self._longest_s(place, len(plan[0])) for place in self.places) / 60
+            self.search.remarks(
+                f"{len(self.places)} speeds and parities, the likeliest first: {len(plan[0])} unit ids at each "
+                f"({math.ceil(first)} min at most), then the others ({math.ceil(minutes)} min in all, if nobody answers). "
+                "Where somebody answers, that is the setting of the line, and no other is tried."
+            )
+        for units in plan:
+            for place in [place for place in self.places if line_name(place) not in self.refused]:
                 if await self._line(place, units):
                     rest = [unit for unit in self.units if unit not in units]
-                    if rest and len(self.places) > 1:
+                    if rest:
                         await self._line(place, rest)
                     self._explain(place)
                     return
@@ -53,16 +70,34 @@ class Searching:
 
     async def _line(self, place: LinkSettings, units: Sequence[int]) -> bool:
         """Ask these units on one line; whether any is there."""
-        name = line_name(place)
-        limit_s = place.timeout.total_seconds()
-        quiet_s = 0.0 if _identified(place) else (place.quiet or place.timeout).total_seconds()
-        self.search.begins(
-            name,
-            f"{len(units)} unit id{'s' if len(units) != 1 else ''}",
-            longest_s(len(units) * len(self.asked), limit_s, quiet_s),
-        )
-        async with self.visit(place) as guest:
-            return await _Line(self, place, guest).run(units)
+        self.search.begins(line_name(place), self._plan(place, units), self._longest_s(place, len(units)))
+        try:
+            async with self.visit(place) as guest:
+                return await _Line(self, place, guest).run(units)
+        except Unavailable as error:
+            # A port may not take one speed or parity, and another.
+            self.refused[line_name(place)] = str(error)
+            if len(self.refused) == len(self.places):
+                raise
+            self.search.remarks(f"{line_name(place)}: left out: {error}")
+            return False
+
+    def _longest_s(self, place: LinkSettings, units: int) -> float:
+        """How long so many units take if none of them answers."""
+        quiet = timedelta(0) if _identified(place) else place.quiet or place.timeout
+        transfer_s = 0.0
+        if place.line_time is not None:
+            transfer_s = (place.line_time.of(EXCHANGE) + place.line_time.silence_ns) / 1e9
+        each_s = (place.timeout + quiet).total_seconds() + transfer_s
+        return longest_s(units * len(self.asked), each_s)
+
+    def _plan(self, place: LinkSettings, units: Sequence[int]) -> str:
+        """Say which part of the search this is."""
+        words = f"{len(units)} unit id{'s' if len(units) != 1 else ''}"
+        if len(self.places) == 1:
+            return words
+        number = self.places.index(place) + 1
+        return f"{words}, line setting {number} of {len(self.places)}"
 
     def _explain(self, place: LinkSettings) -> None:
         """Say what those that did not answer may mean, and what to try next."""
@@ -80,7 +115,7 @@ class Searching:
                 "speed and parity set in the gateway, A and B exchanged, power of the devices; or give it longer: "
                 "its own time limit is set in it."
             )
-        elif not self.garbled and place_is_serial(place):
+        elif not self.garbled and place.serial is not None:
             self.search.remarks(
                 "Nothing came back at all, not even garbage. With a wrong parity or speed a device is silent too, so: "
                 "have all been tried (--speeds, --parities)? Then: A and B exchanged, power, the right port, "
@@ -94,15 +129,9 @@ class Searching:
             )
 
 
-def place_is_serial(place: LinkSettings) -> bool:
-    """Whether it leads to a serial port of this machine."""
-    return getattr(place, "serial", None) is not None
-
-
 def _identified(place: LinkSettings) -> bool:
-    """Whether frames carry transaction ids, so that no quiet has to follow a time-out."""
-    framing = getattr(place, "framing", None)
-    return not place_is_serial(place) and (framing is None or framing.value == "tcp")
+    """Whether frames carry transaction ids."""
+    return place.frames is FramingKind.TCP
 
 
 @dataclass(slots=True)

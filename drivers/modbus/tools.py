@@ -9,7 +9,8 @@ import argparse
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from typing import TypeVar
+from pathlib import Path
+from typing import Final, TypeVar
 
 from msgspec.structs import replace
 
@@ -19,6 +20,7 @@ from agent.interfaces import Context, Unavailable
 from agent.recording import Frame
 from agent.sample import Sample
 from drivers.modbus import scan as scanning
+from drivers.modbus.ends import FramingKind, Parity, Serial, Transport
 from drivers.modbus.inquiry import Request, Response
 from drivers.modbus.plausible import expectation
 from drivers.modbus.probing import probed
@@ -28,36 +30,91 @@ from drivers.modbus.settings import DeviceSettings, LinkSettings
 
 T = TypeVar("T")
 
-TIMEOUT = timedelta(seconds=1)
+TIMEOUT: Final = timedelta(seconds=1)
+SERIAL_TIMEOUT: Final = timedelta(milliseconds=300)
+"""Most devices answer within 100 ms, and a search of a serial line asks many that are not there."""
 
 
 def add_place(parser: argparse.ArgumentParser) -> None:
     """Where a line is that no configuration knows."""
-    parser.add_argument("--host", metavar="HOST", help="name or address of a device or gateway on TCP")
     parser.add_argument(
-        "--port", type=int, default=502, metavar="N", help="its TCP port (default: %(default)s)"
+        "--host", metavar="HOST", help="name or address of a device or gateway on the network"
+    )
+    parser.add_argument("--port", type=int, metavar="N", help="its port (default: 502)")
+    parser.add_argument("--serial", type=Path, metavar="PATH", help="a serial port: /dev/serial/by-id/...")
+    parser.add_argument(
+        "--speeds",
+        type=_said(_speeds),
+        default=scanning.SPEEDS,
+        metavar="LIST",
+        help=f"speeds of the serial line, such as 9600,19200 (default: {_listed(scanning.SPEEDS)})",
+    )
+    parser.add_argument(
+        "--parities",
+        type=_said(_parities),
+        default=("none", "even"),
+        metavar="LIST",
+        help="parities of the serial line: none, even, odd (default: none,even)",
+    )
+    parser.add_argument(
+        "--stop-bits", type=int, choices=(1, 2), default=1, help="of the serial line (default: 1)"
+    )
+    parser.add_argument(
+        "--framing",
+        choices=[kind.value for kind in FramingKind],
+        help="how frames lie on the line (default: tcp to a host, rtu on a serial line)",
+    )
+    parser.add_argument(
+        "--transport",
+        choices=[transport.value for transport in Transport],
+        default=Transport.TCP.value,
+        help="what carries frames to a host (default: tcp)",
     )
     parser.add_argument(
         "--timeout",
         type=_said(fields.duration),
         metavar="TIME",
-        help="how long an answer may take (default: that of the configured link, else 1s)",
+        help="how long an answer may take (default: that of the configured link; 1s to a host, 300ms on a serial line)",
     )
 
 
 def places(arguments: argparse.Namespace) -> Sequence[LinkSettings]:
-    """The one at the host."""
-    if arguments.host is None:
+    """The one at the host; or the serial line, once for each speed and parity."""
+    if arguments.host is not None and arguments.serial is not None:
+        raise ValueError("expected --host or --serial, found both")
+    framing = FramingKind(arguments.framing) if arguments.framing else None
+    if arguments.host is not None:
+        return (
+            LinkSettings(
+                id="line-1",
+                driver="modbus",
+                host=arguments.host,
+                port=arguments.port,
+                transport=Transport(arguments.transport),
+                framing=framing,
+                timeout=arguments.timeout or TIMEOUT,
+                devices=(),
+            ),
+        )
+    if arguments.serial is None:
         return ()
-    return (
+    return tuple(
         LinkSettings(
             id="line-1",
             driver="modbus",
-            host=arguments.host,
-            port=arguments.port,
-            timeout=arguments.timeout or TIMEOUT,
+            serial=Serial(
+                port=arguments.serial,
+                speed=speed,
+                parity=Parity(parity),
+                stop_bits=arguments.stop_bits,
+            ),
+            framing=framing,
+            timeout=arguments.timeout or SERIAL_TIMEOUT,
+            # Each unit is asked once: a late answer shows by its unit id, and silence would double the time.
+            quiet=timedelta(0),
             devices=(),
-        ),
+        )
+        for speed, parity in scanning.manners(arguments.speeds, arguments.parities)
     )
 
 
@@ -200,6 +257,24 @@ def _no_data(response: Response, table: Table) -> str:
             )
         case code:
             return f"it answers with exception {code:02X}, {response.words}"
+
+
+def _speeds(text: str) -> tuple[int, ...]:
+    found = text.split(",")
+    if not all(each.strip().isdigit() and 300 <= int(each) <= 4_000_000 for each in found):  # noqa: PLR2004  # as `Serial`
+        raise ValueError(f"expected speeds such as 9600,19200, found {text!r}")
+    return tuple(map(int, found))
+
+
+def _parities(text: str) -> tuple[str, ...]:
+    found = [each.strip() for each in text.split(",")]
+    if not set(found) <= set(scanning.PARITIES):
+        raise ValueError(f"expected of {_listed(scanning.PARITIES)}, found {text!r}")
+    return tuple(found)
+
+
+def _listed(values: Iterable[object]) -> str:
+    return ",".join(map(str, values))
 
 
 def _unit(text: str) -> str:

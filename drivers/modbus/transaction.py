@@ -124,6 +124,11 @@ class Conversation:
         self._given_up.clear()
         self.broken = ""
 
+    @property
+    def rest(self) -> int:
+        """How many bytes have come that are no answer, or not yet."""
+        return self._filled
+
     def pause_ns(self, unit: int, now_ns: int) -> int:
         """How long this unit may not be asked yet, though the line is free."""
         return max(self._unit_free_ns.get(unit, 0) - now_ns, 0)

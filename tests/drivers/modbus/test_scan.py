@@ -86,4 +86,4 @@ def test_a_line_of_unknown_speed_is_swept_twice():
 def test_how_long_a_scan_takes_if_nobody_answers():
     """Known beforehand: a whole line at one second is four minutes."""
     assert longest_s(len(UNITS), 1.0) == 247
-    assert longest_s(10, 0.2, 0.2) == pytest.approx(4)
+    assert longest_s(10, 0.4) == pytest.approx(4)

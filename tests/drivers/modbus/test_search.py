@@ -1,6 +1,8 @@
 """A search of real lines: who is found, and what is said about those that are not."""
 
+import argparse
 import asyncio
+import termios
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -11,11 +13,13 @@ from agent.clock import Clock
 from agent.interfaces import Context, Unavailable
 from agent.memory import MemoryFile
 from drivers import modbus
+from drivers.modbus import tools
 from drivers.modbus.registers import Table
 from drivers.modbus.scan import FIRST_ASKED, UNLIKELY, Place
 from drivers.modbus.search import Searching
 from drivers.modbus.settings import LinkSettings
 from tests.emulators.modbus import SerialGateway, Server, good, id_zero, late, nothing, refuses
+from tests.emulators.serial_line import SerialLine, right
 
 LIMIT_S = 30
 FAST = 0.2
@@ -108,9 +112,9 @@ async def test_silence_says_what_to_try():
 async def test_a_gateway_that_waits_longer_than_we_do_hides_nobody():
     """Its line is held up by each silent unit, and answers come late: then more time is given, and all are asked again."""
     units = (1, 2, 3, 4, 5)
-    gateway = SerialGateway([unit for unit in range(256) if unit not in {3, 5}], hold_s=2.5 * FAST)
+    gateway = SerialGateway([unit for unit in range(256) if unit not in {3, 5}], hold_s=0.25)
     async with Server(default=gateway) as server:
-        told = await search(server.port, units)
+        told = await search(server.port, units, timeout_s=0.1)
     assert sorted(told.units) == [3, 5]
     assert any("Answers come late" in words for words in told.said)
 
@@ -158,3 +162,81 @@ async def test_what_was_found_is_known_when_the_search_is_cut_short():
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     assert told.units == [1]
+
+
+# --- serial lines ----------------------------------------------------------------------------------------------
+
+
+def serial_places(port, **more):
+    """The line at every usual speed and parity, as the command line gives it."""
+    parser = argparse.ArgumentParser()
+    tools.add_place(parser)
+    words = ["--serial", str(port), "--timeout", "100ms"]
+    for name, value in more.items():
+        words += [f"--{name}", value]
+    return tools.places(parser.parse_args(words))
+
+
+async def search_serial(places, units):
+    told = Told()
+    async with asyncio.timeout(LIMIT_S):
+        await Searching(places=places, units=units, asked=FIRST_ASKED, visit=visit, search=told).run()
+    return told
+
+
+def set_to(line):
+    """The speed that the port is open with, as the line's other end would hear it; a pseudo-terminal has no parity."""
+    speed = termios.tcgetattr(line._slave)[4]
+    return {termios.B9600: 9600, termios.B19200: 19200, termios.B2400: 2400}[speed]
+
+
+async def test_speed_and_parity_of_a_serial_line_are_found():
+    """At any other, garbage comes; where somebody answers the other units are asked too, and no other setting."""
+    asked = []
+
+    def answer(request):
+        asked.append((set_to(line), request[0]))
+        if set_to(line) != 19200:
+            return [(0.0, b"\xfe\x00")]
+        return right_if({5, 30}, request)
+
+    async with SerialLine(answer) as line:
+        places = serial_places(line.port, speeds="2400,9600,19200", parities="none")
+        told = await search_serial(places, (*range(1, 6), 30, 31))
+    assert told.units == [5, 30]
+    assert told.link["serial"] == {"port": str(line.port), "speed": 19200}
+    assert [speed for speed, unit in asked if unit == 1] == [9600, 19200]
+    assert told.begun[0][0] == f"{line.port} at 9600 8N1"
+    assert "3 speeds and parities" in told.said[0]
+    assert any("Something answered that cannot be read" in words for words in told.said)
+
+
+async def test_silence_on_a_serial_line_says_what_to_try():
+    """A wrong parity and no device at all are alike: both are named, with the options that try more."""
+    async with SerialLine(lambda request: []) as line:
+        told = await search_serial(serial_places(line.port, speeds="9600", parities="none,even"), (1, 2))
+    assert told.units == []
+    assert "not even garbage" in told.said[-1]
+    assert "--parities" in told.said[-1]
+
+
+async def test_a_serial_port_that_is_not_there_is_unavailable(tmp_path):
+    """In words, and at once."""
+    with pytest.raises(Unavailable, match="is the adapter plugged in"):
+        await search_serial(serial_places(tmp_path / "ttyUSB9", speeds="9600"), (1,))
+
+
+async def test_a_slow_device_is_found_and_never_passes_for_another():
+    """No quiet is kept between unit ids: a late answer shows by its own, and more time is given."""
+
+    def answer(request):
+        return [(0.15, right(request))] if request[0] == 1 else []
+
+    async with SerialLine(answer) as line:
+        told = await search_serial(serial_places(line.port, speeds="9600", parities="none"), (1, 2, 3))
+    assert told.units == [1]
+
+
+def right_if(units, request):
+    """The right answer of these units, and silence of the others."""
+    return [(0.0, right(request))] if request[0] in units else []
