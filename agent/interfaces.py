@@ -144,7 +144,10 @@ class WritableLink(Link, Protocol):
     """A link whose protocol writes. Whether something may be written is decided before it is asked (`agent.commands`)."""
 
     async def current(self, device: str, point: str) -> Value | Reason:
-        """Ask the device what this point is now, beside the schedule. Raises `Unavailable` as `source` does."""
+        """Ask the device what this point is now, beside the schedule.
+
+        Raises `Unavailable` as `source` does, and `Misconfigured` when it is not the device that it should be.
+        """
 
     async def write(self, device: str, point: str, value: Value, *, until_ns: int) -> Written:
         """Write one value and read it back, before anything else is asked on the link.

@@ -62,7 +62,7 @@ def typed(value: Value, point: Point) -> Value:
             return value
         if number.denominator == 1:
             return int(number)
-    raise ValueError(f"expected {_expected(point)}, found {value!r}")
+    raise ValueError(f"expected {_expected(point)}, found {repr(value) if isinstance(value, str) else value}")
 
 
 def exact(value: float | Decimal) -> Fraction:

@@ -21,7 +21,7 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
-from agent.interfaces import Context, Unavailable, Written
+from agent.interfaces import Context, Misconfigured, Unavailable, Written
 from agent.sample import Reason, Sample, Value
 from drivers.modbus import guest, writer
 from drivers.modbus.ascii import Ascii
@@ -236,7 +236,10 @@ class ModbusLink:
             return Reason.TIMEOUT
 
         async def work(line: Line) -> Value | Reason:
-            if reason := await self._polling.meet(self._seats[device].device):
+            its = self._seats[device].device
+            if reason := await self._polling.meet(its):
+                if its.stranger:
+                    raise Misconfigured(f"device {device}: another than its profile says: {its.stranger}")
                 return reason.reason
             return await writer.current(spot, line, self._conversation)
 

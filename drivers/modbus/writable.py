@@ -36,7 +36,7 @@ def functions(codec: Codec) -> tuple[int, ...]:
     """The functions that can write such a point, the usual one first. Raises `ValueError` in words where none can."""
     if codec.table not in {Table.COIL, Table.HOLDING}:
         raise ValueError(
-            f"write: the {codec.table.value} table can only be read (function 5 to 22 know coil and holding)"
+            f"write: the {codec.table.value} table can only be read; coil and holding can be written"
         )
     if codec.table is Table.COIL:
         return 5, 15
@@ -49,10 +49,13 @@ def check(codec: Codec, write: RegisterWrite) -> None:
     """Raise `ValueError` where the point cannot be written, or not by the function that is set."""
     possible = functions(codec)
     if write.function not in {None, *possible}:
-        expected = " or ".join(map(str, possible))
-        raise ValueError(
-            f"function: expected {expected} for {codec.width} x {codec.table.value}, found {write.function}"
+        what = (
+            "a coil"
+            if codec.table.bits
+            else f"{codec.type.value} in {codec.width} register{'s' * (codec.width > 1)}"
         )
+        expected = " or ".join(map(str, possible))
+        raise ValueError(f"write: function: expected {expected} for {what}, found {write.function}")
 
 
 def check_names(

@@ -80,9 +80,25 @@ async def large(size: int = 5_000_000) -> str:
     return "x" * size
 
 
+async def who(peer: control.Peer, greeting: str = "hello") -> str:
+    return f"{greeting} {peer.name}, {peer.uid}"
+
+
 ANSWERS = {
     answer.__name__: answer
-    for answer in (echo, read, declined, unavailable, misconfigured, bug, endless, values, unwritable, large)
+    for answer in (
+        echo,
+        read,
+        declined,
+        unavailable,
+        misconfigured,
+        bug,
+        endless,
+        values,
+        unwritable,
+        large,
+        who,
+    )
 }
 
 
@@ -122,6 +138,15 @@ async def test_a_question_with_arguments(path):
         True,
     ]
     assert await asked(path, "read", device="meter-1") == ["meter-1", [], False]
+
+
+async def test_who_asks_is_no_argument(path):
+    """It is what the kernel says, and nobody can say that he is another; a user without a name has a number."""
+    me = os.getuid()
+    assert await asked(path, "who", greeting="hej") == f"hej {control.Peer(me).name}, {me}"
+    with pytest.raises(Declined, match="peer"):
+        await asked(path, "who", peer={"uid": 0})
+    assert control.Peer(3_999_999_999).name == "uid 3999999999"
 
 
 async def test_values_of_every_kind_arrive(path):

@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.clock import Clock
-from agent.interfaces import Context, Expired, Unavailable, Written
+from agent.interfaces import Context, Expired, Misconfigured, Unavailable, Written
 from agent.memory import MemoryFile
 from agent.sample import Reason
 from drivers.modbus import as_written, point_settings
 from drivers.modbus.codec import Codec
+from drivers.modbus.identity import Sign
 from drivers.modbus.link import open_link
 from drivers.modbus.mbap import Mbap
 from drivers.modbus.profile import PointSettings, Profile
@@ -178,6 +179,21 @@ async def test_a_silent_device_is_left_to_the_schedule():
             await samples.aclose()
 
 
+async def test_another_device_than_its_profile_says():
+    """It is not written, whatever answers at its address."""
+    profile = a_profile(**FACTS, identity=(Sign(table=Table.HOLDING, address=1, values=(4711,)),))
+    async with Holding({1: 4712, 10: 200}) as device:
+        async with opened(device, profile=profile, writable={"setpoint": RegisterWrite()}) as link:
+            with pytest.raises(Misconfigured, match="vent-1: another than its profile says: expected"):
+                await link.current("vent-1", "setpoint")
+            with pytest.raises(ValueError, match="nothing was written to vent-1"):
+                await link.write("vent-1", "setpoint", 21, until_ns=FOREVER_NS)
+            device.registers[1] = 4711
+        async with opened(device, profile=profile, writable={"setpoint": RegisterWrite()}) as link:
+            assert await link.write("vent-1", "setpoint", 21, until_ns=FOREVER_NS) == Written(found=21)
+    assert len(device.written) == 1
+
+
 async def test_even_addresses():
     """A device that answers only even counts from even addresses is read back so."""
     async with Holding(dict.fromkeys(range(10, 14), 7)) as device:
@@ -191,9 +207,9 @@ async def test_even_addresses():
 WRONG = [
     ({"table": Table.INPUT}, "write: the input table can only be read"),
     ({"table": Table.DISCRETE, "register_type": None}, "write: the discrete table can only be read"),
-    ({"write": RegisterWrite(function=5)}, "function: expected 6 or 16"),
-    ({"write": RegisterWrite(function=22)}, "function: expected 6 or 16"),
-    ({"register_type": Type.FLOAT32, "write": RegisterWrite(function=6)}, "function: expected 16"),
+    ({"write": RegisterWrite(function=5)}, "write: function: expected 6 or 16"),
+    ({"write": RegisterWrite(function=22)}, "write: function: expected 6 or 16"),
+    ({"register_type": Type.FLOAT32, "write": RegisterWrite(function=6)}, "write: function: expected 16"),
 ]
 
 
@@ -204,8 +220,9 @@ def test_what_cannot_be_written(how, words):
         a_point(**how)
 
 
-def a_profile(**write):
+def a_profile(identity=(), **write):
     return Profile(
+        identity=identity,
         manufacturer="Air",
         model="V1",
         source=("manual",),
