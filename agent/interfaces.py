@@ -18,6 +18,7 @@ from msgspec import Meta
 
 from agent.clock import Clock
 from agent.command import Command
+from agent.faults import Fault
 from agent.fields import Id, Place, Plugged, Unique
 from agent.sample import Class, Lane, Point, Reason, Row, Sample, Shape, Value
 
@@ -175,11 +176,30 @@ class TappedLink(Link, Protocol):
     """Set by whoever listens; called for everything that passes with `sent` or `received`, the bytes, monotonic ns."""
 
 
+class Emulation(Protocol):
+    """The devices of a link, served without hardware; what `emulate` of a driver gives."""
+
+    address: str
+    """Where they can be reached, for a person."""
+
+    def inflict(self, name: str, fault: Fault | None) -> None:
+        """Have a device, or the link with all its devices, misbehave in this way too; `None`: behave well again.
+
+        `name` is the id of the link or of one of its devices. Raises `ValueError`, in words, for what it cannot have.
+        """
+
+    @property
+    def faults(self) -> Mapping[str, Sequence[Fault]]:
+        """How they misbehave, by name; only those that do."""
+
+
 class Driver(Protocol):
     """A module in `drivers`, or one named by an entry point of the group `diaccess_agent.drivers`.
 
     Optional functions: `point_settings(device) -> tuple[PointBase, ...]`, the settings of the points of a device (see
-    `agent.points`), in the order of its samples: by them the agent judges its values. `emulate(link, clock)`, an async context manager that serves the devices of a link; and
+    `agent.points`), in the order of its samples: by them the agent judges its values.
+    `emulate(link, clock, *, listen=None, certificate=None)`, an async context manager round an `Emulation` of the devices
+    of a link: where the link leads or at `listen`; what is to be encrypted shows this certificate, a file. And
     `allowance(link) -> timedelta`, how long at most no source of an open link gives anything although all goes well:
     after that the watchdog calls the link stuck. A link whose driver does not say is not watched.
     `VITALS`: the names of the counts and figures of a link that are reported as readings of its health.

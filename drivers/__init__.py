@@ -14,8 +14,9 @@ How to write one:
         open(link, context) an async context manager round one open `Link`
 
     Optional: `point_settings(device)`, what makes the values of its points doubtful (`agent.points`), which the agent
-    then marks; `emulate(link, clock)`, an async context manager that serves the devices of a link, for
-    `diaccess-agent simulate` and for the tests; `VITALS`, which counts of a link are reported as its health.
+    then marks; `emulate(link, clock, ...)`, an async context manager that serves the devices of a link, for
+    `diaccess-agent simulate` and for the tests, with the faults of `agent.faults`, as far as they apply; `VITALS`,
+    which counts of a link are reported as its health.
 
 3.  Keep what decides (decoding, planning, scheduling) in pure functions on values, and what waits in a short loop
     around them. Import from `agent` only `sample`, `fields`, `interfaces`, `points` and `clock`, never another driver, and a

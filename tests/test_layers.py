@@ -22,6 +22,7 @@ LAYERS = (
     {
         "agent",
         "agent.command",
+        "agent.faults",
         "agent.fields",
         "agent.newest",
         "agent.recording",

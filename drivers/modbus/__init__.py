@@ -9,10 +9,11 @@ link is opened or emulated, as reading the configuration does not need it.
 
 from collections.abc import Iterator
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 
 from agent.clock import Clock
 from agent.commissioning import Commissioning
-from agent.interfaces import Context, Link
+from agent.interfaces import Context, Emulation, Link
 from drivers.modbus import bus_time, fitting
 from drivers.modbus.bus_time import notes
 from drivers.modbus.fitting import owner, warnings
@@ -72,11 +73,13 @@ def open(link: LinkSettings, context: Context) -> AbstractAsyncContextManager[Li
     return open_link(link, context)
 
 
-def emulate(link: LinkSettings, clock: Clock) -> AbstractAsyncContextManager[str]:
-    """Serve the devices of a link; yields `host:port`. Raises `Unavailable` when the address cannot be had."""
-    from drivers.modbus.emulator import serve  # noqa: PLC0415  # pymodbus costs 50 ms
+def emulate(
+    link: LinkSettings, clock: Clock, *, listen: str | None = None, certificate: Path | None = None
+) -> AbstractAsyncContextManager[Emulation]:
+    """Serve the devices of a link; see `agent.interfaces.Driver`. Raises `Unavailable` when the address cannot be had."""
+    from drivers.modbus.serving import serve  # noqa: PLC0415  # pymodbus costs 50 ms
 
-    return serve(link, clock)
+    return serve(link, clock, listen=listen, certificate=certificate)
 
 
 def commissioning() -> Commissioning:

@@ -15,7 +15,7 @@ from agent.clock import Clock
 from agent.interfaces import Unavailable
 from agent.sample import Reason
 from drivers.modbus import DeviceSettings, LinkSettings, emulate, points
-from drivers.modbus.emulator import Image
+from drivers.modbus.image import Image
 from drivers.modbus.profile import PointSettings
 from drivers.modbus.registers import Order, Table, Type
 
@@ -61,7 +61,7 @@ async def serving(devices=DEVICES):
         port = probe.getsockname()[1]
     link = LinkSettings(id="plant-room", driver="modbus", host="127.0.0.1", port=port, devices=devices)
     async with emulate(link, Clock()) as where:
-        assert where == f"127.0.0.1:{port}"
+        assert where.address == f"127.0.0.1:{port}"
         client = AsyncModbusTcpClient("127.0.0.1", port=port, timeout=20, retries=0)
         assert await client.connect()
         try:
@@ -126,11 +126,36 @@ async def test_what_is_not_served_is_answered_with_the_exception_for_it(address,
         assert (answer.exception_code or None) == code
 
 
-async def test_a_write_is_refused():
-    """Nothing is emulated that could be written: exception 01."""
+async def test_what_is_written_is_kept_and_read_back():
+    """Registers and bits, one and several, by every function; the other bits of a masked register stay."""
     async with serving() as (client, _):
-        answer = await client.write_register(7, 1, device_id=1)
-        assert answer.exception_code == ExcCodes.ILLEGAL_FUNCTION
+        await client.write_register(7, 0x1234, device_id=1)
+        await client.write_registers(7, [0x0102, 0xFF00], device_id=1)
+        await client.mask_write_register(address=8, and_mask=0x0FFF, or_mask=0x5000, device_id=1)
+        answer = await client.read_holding_registers(7, count=2, device_id=1)
+        assert answer.registers == [0x0102, 0x5F00]
+        await client.write_coil(3, value=True, device_id=2)
+        await client.write_coils(4, [False, True, True], device_id=2)
+        answer = await client.read_coils(3, count=4, device_id=2)
+        assert answer.bits[:4] == [True, False, True, True]
+
+
+@pytest.mark.parametrize(
+    ("write", "code"),
+    [
+        (lambda client: client.write_register(100, 1, device_id=1), ExcCodes.ILLEGAL_ADDRESS),
+        (lambda client: client.write_coil(7, value=True, device_id=1), ExcCodes.ILLEGAL_ADDRESS),
+        (lambda client: client.write_register(7, 1, device_id=9), ExcCodes.GATEWAY_NO_RESPONSE),
+        (
+            lambda client: client.readwrite_registers(read_address=7, read_count=1, values=[1], device_id=1),
+            ExcCodes.ILLEGAL_FUNCTION,
+        ),
+    ],
+)
+async def test_what_cannot_be_written_is_answered_with_the_exception_for_it(write, code):
+    """02 where there is nothing, 01 for a function that nobody has, 0B for a unit that nobody is."""
+    async with serving() as (client, _):
+        assert (await write(client)).exception_code == code
 
 
 REQUEST = bytes.fromhex("000100000006010400000002")
