@@ -99,8 +99,8 @@ class Line:
         `Unfit` of the kind `lost` if the connection ended over it, and the next one too.
         """
         again = False
-        if pause_ns := self._conversation.pause_ns(question.unit, self.now_ns()):
-            await sleep(pause_ns / 1e9)
+        if self._conversation.pauses:
+            await sleep(self._conversation.pause_ns(question.unit, self.now_ns()) / 1e9)
         while True:
             connection = await self._ready()
             if again and self._conversation.fenced(question):

@@ -106,7 +106,9 @@ class ModbusLink:
             quiet_ns=self._quiet_ns,
             pause_ns=max(ns(settings.request_delay), silence_ns),
             pauses_ns={
-                each.unit_id: ns(each.pause) for each in sorted(settings.devices, key=lambda each: each.pause)
+                each.unit_id: ns(each.pause)
+                for each in sorted(settings.devices, key=lambda each: each.pause)
+                if each.pause
             },
         )
         self._line = Line(settings, self._conversation, self._now_ns, self._stir)

@@ -170,34 +170,35 @@ class Polling:
         heard: list[Heard] = []
         silence: Meaning | None = None
         pending = [*reversed(group.reads)]
-        splits = 0
-        news = False
+        doubted = bool(device.refusals)
+        splits, news = 0, False
+        ended_ns = self._line.now_ns()
         while pending:
             read = pending.pop()
-            asked = read.question
-            begun_ns = self._line.now_ns()
-            answer: bytes | Meaning | None = silence or self._excuse(device, asked, begun_ns)
-            if answer is None and self._conversation.fenced(asked):  # a block before it was not answered
-                answer = meaning(None)
+            begun_ns = ended_ns
+            answer: bytes | Meaning | None = silence or self._excuse(device, read.question, begun_ns)
             if answer is None:
-                answer = await self._ask(device, asked)
+                answer = await self._ask(device, read.question)
+                ended_ns = self._line.now_ns()
                 if isinstance(answer, bytes):
                     proven = True
-                    news = (bool(device.refusals) and device.refusals.drop(Span.of(read.block))) or news
+                    if doubted and device.refusals.drop(Span.of(read.block)):
+                        news = True
+                elif answer.address:
+                    proven = True
+                    news = device.refusals.add(Span.of(read.block), ended_ns) or news
+                    if splits < SPLITS and (pieces := device.pieces(read)):
+                        splits += 1
+                        pending += reversed(pieces)
+                        continue
                 elif not answer.silent:
                     proven = True
-                    if answer.address:
-                        news = device.refusals.add(Span.of(read.block), begun_ns) or news
-                        if splits < SPLITS and (pieces := device.pieces(read)):
-                            splits += 1
-                            pending += reversed(pieces)
-                            continue
                 elif proven:
-                    self._excuse_from_now(device, asked, answer, begun_ns)
+                    self._excuse_from_now(device, read.question, answer, begun_ns)
                     proven = False
                 else:
                     silence = answer
-            heard.append(Heard(read, answer, self._line.now_ns()))
+            heard.append(Heard(read, answer, ended_ns))
         if news:
             self._plan_again(device)
         return heard, silence
@@ -307,13 +308,13 @@ class Polling:
 
     def _excuse(self, device: Device, asked: Question, now_ns: int) -> Meaning | None:
         """Why this block is not asked for now; `None` if it is."""
-        excuse = device.excused.get(asked)
-        if excuse is None:
-            return None
-        if excuse.until_ns <= now_ns and self._schedule.covers(device.limit_ns, now_ns):
+        if device.excused and (excuse := device.excused.get(asked)):
+            if excuse.until_ns > now_ns or not self._schedule.covers(device.limit_ns, now_ns):
+                return excuse.meaning
             del device.excused[asked]
-            return None
-        return excuse.meaning
+        if self._conversation.fenced(asked):  # a block before it was not answered
+            return meaning(None)
+        return None
 
     def _excuse_from_now(self, device: Device, asked: Question, what: Meaning, begun_ns: int) -> None:
         now_ns = self._line.now_ns()

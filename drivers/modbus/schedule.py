@@ -301,8 +301,7 @@ class Schedule:
             group.missed += slot - group.slot - 1
             group.use(slot)
         group.refreshed = False
-        late_ns = 0 if beside else max(now_ns - group.begin_ns(slot), 0)
-        return Turn(group.device.id, group.number, late_ns)
+        return Turn(group.device.id, group.number, 0 if beside else max(now_ns - group.used_ns, 0))
 
     def _settle(self, group: _Group) -> None:
         group.settled = True

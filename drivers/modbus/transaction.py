@@ -129,6 +129,11 @@ class Conversation:
         """How many bytes have come that are no answer, or not yet."""
         return self._filled
 
+    @property
+    def pauses(self) -> bool:
+        """Whether a unit has ever to be left alone after an answer."""
+        return bool(self._pauses_ns)
+
     def pause_ns(self, unit: int, now_ns: int) -> int:
         """How long this unit may not be asked yet, though the line is free."""
         return max(self._unit_free_ns.get(unit, 0) - now_ns, 0)

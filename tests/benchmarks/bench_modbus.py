@@ -24,7 +24,7 @@ import structlog
 from agent.clock import Clock
 from agent.interfaces import Context
 from agent.memory import MemoryFile
-from drivers.modbus.device import device
+from drivers.modbus.device import Heard, device
 from drivers.modbus.line import Line
 from drivers.modbus.link import open_link
 from drivers.modbus.mbap import Mbap
@@ -89,12 +89,13 @@ async def line(port: int) -> float:
     clock = Clock()
     conversation = Conversation(Mbap(), quiet_ns=0)
     asker = Line(link, conversation, clock.monotonic_ns, lambda: None)
-    asked = device(Mbap(), link.devices[0], link)
+    [group] = device(Mbap(), link.devices[0], link, MemoryFile().part("line"), 0).groups
+    [read] = group.reads
     begun = time.process_time()
     for _ in range(POLLS):
-        answer = await asker.ask(asked.reads[0].question, 1.0)
+        answer = await asker.ask(read.question, 1.0)
         assert isinstance(answer, bytes)
-        asked.sample([answer], [clock.monotonic_ns()])
+        group.sample([Heard(read, answer, clock.monotonic_ns())])
     asker.close()
     return (time.process_time() - begun) / POLLS * 1e6
 
