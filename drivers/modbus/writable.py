@@ -15,9 +15,9 @@ from msgspec.structs import replace
 
 from agent.fields import duration_text
 from agent.points import WriteSettings
-from agent.sample import Reason, Value
+from agent.sample import Reason, Value, ValueType
 from drivers.modbus.codec import Codec
-from drivers.modbus.registers import Table, Type
+from drivers.modbus.registers import Table
 
 
 class RegisterWrite(WriteSettings, frozen=True, kw_only=True):
@@ -32,6 +32,11 @@ class RegisterWrite(WriteSettings, frozen=True, kw_only=True):
     ] = None
 
 
+def own_bits(codec: Codec) -> bytes | None:
+    """Which bits of its registers are the point's own, as they are sent; `None` for all."""
+    return None if codec.bit is None else codec.pack(1 << codec.bit)
+
+
 def functions(codec: Codec) -> tuple[int, ...]:
     """The functions that can write such a point, the usual one first. Raises `ValueError` in words where none can."""
     if codec.table not in {Table.COIL, Table.HOLDING}:
@@ -42,7 +47,7 @@ def functions(codec: Codec) -> tuple[int, ...]:
         return 5, 15
     if codec.width > 1:
         return (16,)
-    return (22, 6, 16) if codec.bit is not None else (6, 16)
+    return (6, 16) if own_bits(codec) is None else (22, 6, 16)
 
 
 def check(codec: Codec, write: RegisterWrite) -> None:
@@ -52,7 +57,9 @@ def check(codec: Codec, write: RegisterWrite) -> None:
         what = (
             "a coil"
             if codec.table.bits
-            else f"{codec.type.value} in {codec.width} register{'s' * (codec.width > 1)}"
+            else "one register"
+            if codec.width == 1
+            else f"{codec.width} registers"
         )
         expected = " or ".join(map(str, possible))
         raise ValueError(f"write: function: expected {expected} for {what}, found {write.function}")
@@ -100,23 +107,13 @@ def settled(codec: Codec, value: Value) -> Value:
 
     A float register takes the nearest float: that is what floats are; an integer one takes no value between two.
     """
-    if isinstance(value, bool) is not (codec.type is Type.BOOL):
-        kind = "true or false" if codec.type is Type.BOOL else "no boolean"
+    if isinstance(value, bool) is not (codec.value_type is ValueType.BOOLEAN):
+        kind = "no boolean" if isinstance(value, bool) else "true or false"
         raise ValueError(f"expected {kind}, found {value}")
-    if isinstance(value, bool | str):
-        encoded = codec.encode(value)
-    else:
-        exact = Fraction(str(value))
-        raw = (exact - codec.offset) / codec.scale
-        if not codec.type.floating and raw.denominator != 1:
-            raise ValueError(f"expected {_steps(codec)}, which is what its register holds; found {value}")
-        encoded = codec.encode(exact)
-    held = codec.decode(encoded)
+    exact = value if isinstance(value, bool | str) else Fraction(str(value))
+    held = codec.decode(codec.encode(exact))
     if isinstance(held, Reason):
         raise ValueError(f"{value} is what the device means by no value")  # noqa: TRY004  # a value, not a type, is wrong
+    if not isinstance(held, bool | str) and not codec.type.floating and Fraction(str(held)) != exact:
+        raise ValueError(f"expected a value that its register can hold, such as {held}; found {value}")
     return held
-
-
-def _steps(codec: Codec) -> str:
-    beyond = f" beyond {float(codec.offset):g}" if codec.offset else ""
-    return f"a multiple of {float(abs(codec.scale)):g}{beyond}"

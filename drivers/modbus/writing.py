@@ -22,7 +22,7 @@ from agent.sample import Reason, Value
 from drivers.modbus.block import Block, Member, block
 from drivers.modbus.codec import Codec
 from drivers.modbus.framing import Framing, Question, question, write_question
-from drivers.modbus.writable import functions
+from drivers.modbus.writable import functions, own_bits
 
 MASK_WRITE = 22
 
@@ -43,7 +43,7 @@ class Spot:
     @property
     def merges(self) -> bool:
         """Whether what is there must be read first, since other bits of it are to stay."""
-        return self.codec.bit is not None and self.function != MASK_WRITE
+        return own_bits(self.codec) is not None and self.function != MASK_WRITE
 
     def decode(self, data: bytes) -> Value | Reason:
         """What the point is, by the answer to `read`."""
@@ -66,14 +66,14 @@ class Spot:
             bits = [bool(encoded[0])]
             single = WriteSingleCoilRequest if self.function == 5 else WriteMultipleCoilsRequest  # noqa: PLR2004
             return single(address=address, bits=bits)
-        registers = _registers(encoded)
-        if self.codec.bit is not None:
-            (mask,) = _registers(self.codec.pack(1 << self.codec.bit))
+        if (mask := own_bits(self.codec)) is not None:
+            others = bytes(byte ^ 0xFF for byte in mask)
             if self.function == MASK_WRITE:
-                return MaskWriteRegisterRequest(address=address, and_mask=mask ^ 0xFFFF, or_mask=registers[0])
-            start = 2 * (address - self.block.address)
-            (other,) = _registers(held[start : start + 2])
-            registers = [other & (mask ^ 0xFFFF) | registers[0]]
+                (and_mask,), (or_mask,) = _registers(others), _registers(encoded)
+                return MaskWriteRegisterRequest(address=address, and_mask=and_mask, or_mask=or_mask)
+            there = held[2 * (address - self.block.address) :]
+            encoded = bytes(one & keep | own for one, keep, own in zip(there, others, encoded, strict=False))
+        registers = _registers(encoded)
         if self.function == 6:  # noqa: PLR2004  # the function's name is its number
             return WriteSingleRegisterRequest(address=address, registers=registers)
         return WriteMultipleRegistersRequest(address=address, registers=registers)

@@ -130,7 +130,7 @@ async def test_labels(ask, config):
     [
         (("vent-1", "setpoint", "35"), "expected 18 to 24 Cel, found 35"),
         (("vent-1", "setpoint", "warm"), "expected a number, found 'warm'"),
-        (("vent-1", "setpoint", "21.55"), "expected a multiple of 0.1"),
+        (("vent-1", "setpoint", "21.55"), "expected a value that its register can hold, such as 21.6"),
         (("vent-1", "alarm", "0"), "may only be read"),
         (("vent-2", "setpoint", "21"), "did you mean vent-1?"),
         (("vent-1", "setpoint", "21", "--lease", "1h"), "no agent is running that would write the fallback"),

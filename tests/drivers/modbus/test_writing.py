@@ -209,7 +209,10 @@ WRONG = [
     ({"table": Table.DISCRETE, "register_type": None}, "write: the discrete table can only be read"),
     ({"write": RegisterWrite(function=5)}, "write: function: expected 6 or 16"),
     ({"write": RegisterWrite(function=22)}, "write: function: expected 6 or 16"),
-    ({"register_type": Type.FLOAT32, "write": RegisterWrite(function=6)}, "write: function: expected 16"),
+    (
+        {"register_type": Type.FLOAT32, "write": RegisterWrite(function=6)},
+        "write: function: expected 16 for 2 registers",
+    ),
 ]
 
 
@@ -340,7 +343,7 @@ def test_exactly_or_not_at_all():
     assert as_written(device, "setpoint", 21.5) == 21.5
     assert as_written(device, "float", 21.3) == pytest.approx(21.3)
     for point, value, words in [
-        ("setpoint", 21.55, "expected a multiple of 0.1"),
+        ("setpoint", 21.55, "a value that its register can hold, such as 21.[56]; found 21.55"),
         ("setpoint", 4000, "does not fit"),
         ("setpoint", True, "expected"),
         ("quiet", -32768, "no value"),
