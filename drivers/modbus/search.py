@@ -12,15 +12,18 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from agent.commissioning import Found, Guest, Search, Visit
 from agent.interfaces import Unavailable
 from drivers.modbus.ends import FramingKind
 from drivers.modbus.inquiry import Request, Response
+from drivers.modbus.plan import Span
+from drivers.modbus.recognition import described, recognise
 from drivers.modbus.registers import ADDRESSES
 from drivers.modbus.scan import UNLIKELY, Place, Presence, longest_s, presence, sweeps
 from drivers.modbus.settings import LinkSettings
+from drivers.modbus.shelf import profiles
 from drivers.modbus.wording import line_name, link_entry
 
 PATIENCE: Final = 3
@@ -199,18 +202,35 @@ class _Line:
 
     async def _found(self, unit: int, place: Place, response: Response) -> None:
         self.found += 1
-        how = "data" if response.data is not None else f"exception {response.exception:02X}"
         known = next((device.id for device in self.place.devices if device.unit_id == unit), None)
+        fitting = await recognise(profiles(), lambda span: self._read(unit, span))
+        device: dict[str, Any] = {"id": f"unit-{unit}", "unit_id": unit}
+        if fitting:
+            device["profile"] = fitting[0]
+        what = " or ".join(described(name, profiles()[name]) for name in fitting)
+        if not what:
+            how = "data" if response.data is not None else f"exception {response.exception:02X}"
+            what = f"type not known ({how} at {place})"
         self.searching.search.found(
             link_entry(self.place),
             Found(
                 where=f"unit {unit}",
                 answer_ms=response.took_ms,
-                what=f"type not known ({how} at {place})" if known is None else f"configured as {known}",
-                device={"id": f"unit-{unit}", "unit_id": unit},
+                what=what if known is None else f"configured as {known}" + (f": {what}" if fitting else ""),
+                device=device,
                 configured=known,
             ),
         )
+
+    async def _read(self, unit: int, span: Span) -> Response:
+        request = Request(
+            unit_id=unit,
+            table=span.table,
+            address=span.address,
+            count=span.end - span.address,
+            timeout_ms=self.limit_ms,
+        )
+        return Response.of(await self.guest.ask(request.as_json()))
 
     async def _answers_to_all(self, found: int) -> bool:
         """Whether the first that was found answers to any unit id whatever, as some TCP devices do."""

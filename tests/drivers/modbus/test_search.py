@@ -14,11 +14,13 @@ from agent.interfaces import Context, Unavailable
 from agent.memory import MemoryFile
 from drivers import modbus
 from drivers.modbus import tools
-from drivers.modbus.registers import Table
+from drivers.modbus.identity import Sign
+from drivers.modbus.profile import PointSettings, Profile
+from drivers.modbus.registers import Table, Type
 from drivers.modbus.scan import FIRST_ASKED, UNLIKELY, Place
 from drivers.modbus.search import Searching
 from drivers.modbus.settings import LinkSettings
-from tests.emulators.modbus import SerialGateway, Server, good, id_zero, late, nothing, refuses
+from tests.emulators.modbus import SerialGateway, Server, good, id_zero, late, nothing, refuses, register
 from tests.emulators.serial_line import SerialLine, right
 
 LIMIT_S = 30
@@ -240,3 +242,24 @@ async def test_a_slow_device_is_found_and_never_passes_for_another():
 def right_if(units, request):
     """The right answer of these units, and silence of the others."""
     return [(0.0, right(request))] if request[0] in units else []
+
+
+# --- known types -----------------------------------------------------------------------------------------------
+
+
+async def test_a_known_type_is_named_and_written_with_its_profile(monkeypatch):
+    """By what it holds in the registers that the profile names."""
+    point = PointSettings(name="a", table=Table.INPUT, address=0, register_type=Type.UINT16)
+    sign = Sign(table=Table.INPUT, address=11, values=(register(3, 11),))
+    profile = Profile(
+        manufacturer="Maker", model="M1", source=("a list",), verified="no", points=(point,), identity=(sign,)
+    )
+    monkeypatch.setattr("drivers.modbus.search.profiles", lambda: {"maker-m1": profile})
+    told = Told()
+    whats = []
+    noted = told.found
+    told.found = lambda link, found: (noted(link, found), whats.append(found.what))
+    async with Server({3: [good], 4: [good]}, default=refuses(0x0B)) as server:
+        await search(server.port, (3, 4), told=told)
+    assert whats == ["Maker M1 (maker-m1)", "type not known (data at holding:0)"]
+    assert told.found_first.device == {"id": "unit-3", "unit_id": 3, "profile": "maker-m1"}
