@@ -9,6 +9,8 @@ from agent.cli import main
 
 FOLDER = Path(__file__).parents[1] / "cases" / "configuration"
 CASES = sorted(path.name for path in FOLDER.iterdir())
+NOTE = re.compile(r"  |[a-z-]+: time on the line")
+"""What check tells of a line; it has no place in the file."""
 PROBLEM = re.compile(r"[\w./-]+\.yaml:[1-9]\d*:[1-9]\d*: \S.*")
 
 
@@ -33,7 +35,7 @@ def test_every_line_has_its_place_and_none_is_a_stack_trace(case, capsys):
     said = capsys.readouterr()
     assert "Traceback" not in said.out + said.err
     *problems, last = (said.err if code else said.out).splitlines()
-    assert all(PROBLEM.fullmatch(line) for line in problems)
+    assert all(PROBLEM.fullmatch(line) for line in problems if not NOTE.match(line))
     assert code in {0, 78}
     if code:
         assert last.startswith(f"diaccess-agent: {len(problems)} problem")
