@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from agent.fields import duration_text
 from drivers.modbus.account import SAVED, SHARE
 from drivers.modbus.deadlines import Load, lateness_ns, utilisation
-from drivers.modbus.pace import Pace, pace
+from drivers.modbus.pace import Pace
 from drivers.modbus.settings import LinkSettings
 from drivers.modbus.timing import ns
 
@@ -63,14 +63,14 @@ class Poll(NamedTuple):
     cost_ns: int
 
 
-def polls(link: LinkSettings, pace: Pace) -> list[Poll]:
-    """Everything that is asked for regularly on this link, and how long each takes."""
+def polls(link: LinkSettings, answer: timedelta) -> list[Poll]:
+    """Everything that is asked for regularly on this link, and how long each takes if answers begin after so long."""
     found = []
-    between_ns = max(ns(link.request_delay), pace.silence_ns)
+    pace = Pace(link, ns(answer))
     for place, device in enumerate(link.devices):
-        pause_ns = max(ns(device.pause) - between_ns, 0)
+        pause_ns = max(ns(device.pause) - pace.pause_ns, 0)
         for rhythm, blocks in device.requests:
-            cost_ns = sum(pace.exchange_ns(block.size) + between_ns for block in blocks)
+            cost_ns = sum(pace.exchange_ns(block.size) + pace.pause_ns for block in blocks)
             # Behind the last block the line is free, for all but another group of the same device.
             pauses = len(blocks) - (len(device.groups) == 1)
             found.append(Poll(place, rhythm.interval, len(blocks), cost_ns + pauses * pause_ns))
@@ -90,7 +90,7 @@ def loads(polls: Sequence[Poll]) -> list[Load]:
 
 def problems(link: LinkSettings) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """That the line cannot do what is asked of it, even if every device answered at once; and what it could do."""
-    asked = polls(link, pace(timedelta(0)))
+    asked = polls(link, timedelta(0))
     if _works(asked):
         return
     taken = utilisation(loads(asked))
@@ -140,7 +140,7 @@ def _fitting(asked: Sequence[Poll]) -> timedelta | None:
 
 def notes(link: LinkSettings) -> Iterator[str]:
     """The sum as a table: for each interval what is asked for, and how late it may be asked, with dead devices too."""
-    asked = polls(link, pace(ANSWER))
+    asked = polls(link, ANSWER)
     if not asked:
         return
     every = loads(asked)
@@ -179,9 +179,9 @@ def _worst(link: LinkSettings, every: Sequence[Load], dead: int) -> tuple[int, .
     """
     if not dead:
         return lateness_ns(every)
-    quiet_ns = ns(link.quiet or timedelta(0)) if pace(ANSWER).quiet else 0
-    limits_ns = sorted((ns(device.limit(link.timeout)) + quiet_ns for device in link.devices), reverse=True)
-    once_ns = sum(limits_ns[:dead]) + SAVED * limits_ns[0]
+    pace = Pace(link, ns(ANSWER))
+    vain_ns = sorted((pace.in_vain_ns(device) for device in link.devices), reverse=True)
+    once_ns = sum(vain_ns[:dead]) + SAVED * vain_ns[0]
     return lateness_ns(every, once_ns=once_ns, share=SHARE)
 
 

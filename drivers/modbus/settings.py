@@ -238,6 +238,10 @@ class DeviceSettings(DeviceBase, frozen=True, kw_only=True):
         return tuple(block for _, blocks in self.requests for block in blocks)
 
 
+LONGEST_FRAME: Final = 513
+"""Characters of the longest frame, which is one of ASCII (Modbus over Serial Line V1.02, 2.5.2.1)."""
+
+
 class LinkSettings(LinkBase, frozen=True, kw_only=True):
     """A Modbus connection or serial line, and the devices that are reached through it."""
 
@@ -328,6 +332,8 @@ def allowance(link: LinkSettings) -> timedelta:
     """
     limits = [device.limit(link.timeout) for device in link.devices]
     quiet = link.quiet or max(limits, default=link.timeout)
+    if link.line_time:  # the frames of a question in vain, and the quiet that lets a late one pass
+        quiet += timedelta(microseconds=link.line_time.of(3 * LONGEST_FRAME) / 1000)
     wait = 2 * sum((limit + quiet for limit in limits), timedelta()) / SHARE
     return (
         3 * min((device.groups[0][0].interval for device in link.devices), default=timedelta())

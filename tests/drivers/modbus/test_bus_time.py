@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.modbus import DeviceSettings, LinkSettings, notes, problems
+from drivers.modbus.ascii import Ascii
 from drivers.modbus.bus_time import ANSWER, loads, polls
 from drivers.modbus.deadlines import lateness_ns, utilisation
-from drivers.modbus.pace import Pace, pace
+from drivers.modbus.ends import FramingKind, Parity, Serial
+from drivers.modbus.framing import question
+from drivers.modbus.pace import Pace
 from drivers.modbus.profile import PointSettings
 from drivers.modbus.registers import Table, Type
+from drivers.modbus.rtu import Rtu
 from tests.drivers.modbus.test_deadlines import Line, Task
 
 MS = 1_000_000
@@ -34,7 +39,9 @@ def device(name: str, interval_s: float, blocks: int = 1, **given: Any) -> Devic
 
 
 def link(*devices: DeviceSettings, **given: Any) -> LinkSettings:
-    return LinkSettings(id="plant", driver="modbus", host="192.0.2.10", devices=devices, **given)
+    return LinkSettings(
+        **({"id": "plant", "driver": "modbus", "host": "192.0.2.10", "devices": devices} | given)
+    )
 
 
 def milliseconds(length: float) -> timedelta:
@@ -44,17 +51,54 @@ def milliseconds(length: float) -> timedelta:
 # --- how long a poll takes -------------------------------------------------------------------------------------
 
 
+RTU = Serial(port=Path("/dev/null"), speed=1000, parity=Parity.EVEN)
+"""11 bits a character: 11 ms, and 38.5 ms of silence."""
+
+
 def test_costs():
     """Frames, the silence round them, the device's own time, and the pauses; by hand."""
-    rtu = Pace(octet_ns=MS, silence_ns=4 * MS, question=8, answer=5, answer_ns=10 * MS)
-    [poll] = polls(link(device("a", 10, 2)), rtu)
-    exchange_ms = 8 + 4 + 10 + (5 + 2) + 4
+    exchange_ms = 8 * 11 + 38.5 + 10 + (5 + 2) * 11 + 38.5
+    [poll] = polls(link(device("a", 10, 2), serial=RTU, host=None), milliseconds(10))
     assert (poll.requests, poll.cost_ns) == (2, 2 * exchange_ms * MS)
-    [poll] = polls(link(device("a", 10, 2), request_delay=milliseconds(20)), rtu)
-    assert poll.cost_ns == 2 * (exchange_ms - 4 + 20) * MS
+    slow = link(device("a", 10, 2), serial=RTU, host=None, request_delay=milliseconds(50))
+    assert polls(slow, milliseconds(10))[0].cost_ns == 2 * (exchange_ms - 38.5 + 50) * MS
     # Its own pause holds up only its own next block.
-    [poll] = polls(link(device("a", 10, 2, request_delay=milliseconds(50))), rtu)
-    assert poll.cost_ns == (2 * exchange_ms + 50 - 4) * MS
+    patient = link(device("a", 10, 2, request_delay=milliseconds(50)), serial=RTU, host=None)
+    assert polls(patient, milliseconds(10))[0].cost_ns == (2 * exchange_ms + 50 - 38.5) * MS
+
+
+def test_costs_in_ascii():
+    """Two digits a byte, a colon, and an end of the line; no silence."""
+    seven = Serial(port=Path("/dev/null"), speed=1000, parity=Parity.EVEN, data_bits=7)
+    [poll] = polls(
+        link(device("a", 10), serial=seven, framing=FramingKind.ASCII, host=None), milliseconds(10)
+    )
+    assert poll.cost_ns == ((2 * 7 + 3) * 10 + 10 + (2 * 6 + 3) * 10) * MS
+
+
+@pytest.mark.parametrize("speed", [9600, 19_200, 115_200])
+@pytest.mark.parametrize("framing", [Rtu(), Ascii()], ids=["rtu", "ascii"])
+def test_frames_are_as_long_as_they_are(speed, framing):
+    """What is summed is the length of real frames, for each number of registers."""
+    kind = FramingKind.RTU if isinstance(framing, Rtu) else FramingKind.ASCII
+    here = link(device("a", 10), serial=Serial(port=Path("/dev/null"), speed=speed), framing=kind, host=None)
+    for count in (1, 2, 60, 125):
+        asked = question(framing, unit=1, function=3, address=0, count=count)
+        time = here.line_time
+        assert time is not None
+        frames_ns = time.of(len(asked.frame)) + time.of(asked.answer_length)
+        assert Pace(here, 0).exchange_ns(2 * count) == frames_ns + time.silence_ns
+
+
+def test_in_vain():
+    """A time-out takes its limit; without transaction ids the line has to be quiet behind it, too."""
+    second = timedelta(seconds=1)
+    lonely = device("a", 10)
+    assert Pace(link(lonely), 0).in_vain_ns(lonely) == S
+    over_tcp = link(lonely, framing=FramingKind.RTU, quiet=2 * second)
+    assert Pace(over_tcp, 0).in_vain_ns(lonely) == 3 * S
+    on_serial = link(lonely, serial=RTU, host=None)
+    assert Pace(on_serial, 0).in_vain_ns(lonely) == 2 * S + (8 + 7 + 256) * 11 * MS
 
 
 def test_groups_are_summed_by_their_intervals():
@@ -62,7 +106,7 @@ def test_groups_are_summed_by_their_intervals():
     settings = DeviceSettings(
         id="a", interval=timedelta(seconds=1), points=(point(0), point(1, interval=timedelta(seconds=60)))
     )
-    fast, slow = polls(link(settings), pace(ANSWER))
+    fast, slow = polls(link(settings), ANSWER)
     assert (fast.interval, slow.interval) == (timedelta(seconds=1), timedelta(seconds=60))
     assert utilisation(loads([fast, slow])) == pytest.approx(0.01 + 0.01 / 60)
 
@@ -75,7 +119,7 @@ def test_groups_are_summed_by_their_intervals():
 def test_the_sum_agrees_with_the_schedule(devices, answer_ms):
     """What check says of a configuration is what its schedule does with it, in simulated time."""
     here = link(*(device(f"d{place}", *each) for place, each in enumerate(devices)))
-    asked = polls(here, pace(milliseconds(answer_ms)))
+    asked = polls(here, milliseconds(answer_ms))
     every = loads(asked)
     worst = lateness_ns(every)
     if worst is None or any(late >= load.interval_ns for load, late in zip(every, worst, strict=True)):
@@ -118,6 +162,27 @@ def test_somebody_who_would_always_wait_too_long():
     assert words == (
         "interval: expected time for every poll, found that fast, read every 500ms, has to wait longer than that for "
         "others, such as slow with 3.0 s, even if every device answered at once; it could with no interval under 5s"
+    )
+
+
+def test_a_serial_line():
+    """Sixty registers of ten meters each second do not go over 9,600 baud; every two seconds they do."""
+    meters = tuple(
+        DeviceSettings(
+            id=f"meter-{number}",
+            unit_id=number,
+            interval=timedelta(seconds=1),
+            points=tuple(point(address) for address in range(60)),
+        )
+        for number in range(1, 11)
+    )
+    ((path, words),) = problems(
+        link(*meters, serial=Serial(port=Path("/dev/null"), parity=Parity.EVEN), host=None)
+    )
+    assert path == ("devices", 0, "interval")
+    assert words == (
+        "interval: expected less than all of the line's time, found 160% of it (160 ms every 1s for meter-1 alone), even if "
+        "every device answered at once; it could with no interval under 2s"
     )
 
 
