@@ -156,20 +156,22 @@ class _Link:
         self.health = Shape(vitals.device_id(self.id), vitals.points(plug.settings, Place()))
         self.node = plug.node
         self._driver: Any = driver
+        self._read = tuple(driver.points(device) for device in self.devices)
         self._places = places
 
     @property
     def points(self) -> int:
         """How many are read."""
-        return sum(len(self._driver.points(device)) for device in self.devices)
+        return sum(map(len, self._read))
 
     def problems(self) -> Iterator[Problem]:
         """Devices without points, points of one name, and what does not fit together about one point."""
         for index, shape in enumerate(self.shapes):
             mark = self._places.mark("devices", index, within=self.node)
-            if not shape.points:
+            read = self._read[index]
+            if not read:
                 yield Problem(mark, f"device {shape.device}: expected points; found none")
-            counts = Counter(point.name for point in shape.points)
+            counts = Counter(point.name for point in read)
             for name, count in counts.items():
                 if count > 1:
                     yield Problem(mark, f"device {shape.device}: expected one point {name}; found {count}")
@@ -191,9 +193,8 @@ class _Link:
 
     def _unjudgeable(self, index: int, shape: Shape) -> Iterator[Problem]:
         """What does not fit together about the trust in a device's points."""
-        device = self.devices[index]
-        read = self._driver.points(device)
-        for name, key, message in judging.problems(judging.settings_of(self._driver, device), read):
+        settings = judging.settings_of(self._driver, self.devices[index])
+        for name, key, message in judging.problems(settings, self._read[index]):
             mark = self._mark(index, name, (key,), ())
             yield Problem(mark, f"{message} (point {name} of device {shape.device})")
 

@@ -101,7 +101,7 @@ class Counting(NamedTuple):
         cell = self.cell
         if not marking.good(cell):
             return
-        value, before = marking.values[cell], self.track.sure
+        value, before = marking.values[cell], self.track.last
         reason, happened = self.track.take(value, marking.learnt_ns(cell))
         if reason:
             marking.mark(cell, reason)

@@ -68,12 +68,12 @@ _HIGH: Final = Verdict(Reason.CHANGED_TOO_FAST)
 class Track(Generic[Number]):
     """Where one counter stands."""
 
-    __slots__ = ("_doubted", "_doubted_ns", "_last", "_last_ns", "_per_ns", "_rollover", "sure")
+    __slots__ = ("_doubted", "_doubted_ns", "_last_ns", "_per_ns", "_rollover", "last", "sure")
 
     def __init__(self, rollover: Fraction | None = None, per_minute: Fraction | None = None) -> None:
         self._rollover = rollover
         self._per_ns = None if per_minute is None else float(per_minute) / MINUTE_NS
-        self._last: Number | None = None
+        self.last: Number | None = None
         """The last value that was believed."""
         self._last_ns: int | None = None
         """When; unknown for one from before a restart."""
@@ -90,11 +90,11 @@ class Track(Generic[Number]):
 
     def recall(self, sure: Number) -> None:
         """Go on from where it stood before a restart."""
-        self.sure = self._last = sure
+        self.sure = self.last = sure
 
     def take(self, value: Number, at_ns: int) -> Verdict:
         """Follow it to its next reading; a bad one is none."""
-        last = self._last
+        last = self.last
         if last is None:
             return self._begin(value, at_ns)
         low = _fell(value, last)
@@ -102,7 +102,7 @@ class Track(Generic[Number]):
             self._doubted = None
             self.sure = last
             if value > last:
-                self._last = value
+                self.last = value
             self._last_ns = at_ns
             return _GOOD
         if not self._again(value, at_ns):
@@ -113,7 +113,7 @@ class Track(Generic[Number]):
         return Verdict(Reason.GOOD, happened)
 
     def _begin(self, value: Number, at_ns: int) -> Verdict:
-        self.sure = self._last = value
+        self.sure = self.last = value
         self._last_ns = at_ns
         self._doubted = None
         return _GOOD

@@ -89,9 +89,14 @@ def problems(settings: Sequence[PointBase], read: Sequence[Point]) -> Iterator[t
         for rule in OF_NUMBERS:
             if getattr(each, rule) is not None and point.type not in NUMBERS:
                 yield each.name, rule, f"{rule}: only a number has one, and {each.name} is {point.type.value}"
-        if each.counter is not None and len(event_point(point).name) > ID_LENGTH:
-            expected = f"expected a name of at most {ID_LENGTH - len(_EVENT)} characters for a counter"
-            yield each.name, "name", f"name: {expected}, found {len(each.name)}"
+        if each.counter is not None:
+            event = event_point(point).name
+            if event in points:
+                taken = f"its events would be those of a point {event}, and the device has another one of this name"
+                yield each.name, "counter", f"counter: {taken}"
+            if len(event) > ID_LENGTH:
+                expected = f"expected a name of at most {ID_LENGTH - len(_EVENT)} characters for a counter"
+                yield each.name, "name", f"name: {expected}, found {len(each.name)}"
         if each.quality_from is not None:
             for message in _problems_of_source(each.quality_from, points, by_name):
                 yield each.name, "quality_from", f"quality_from: {message}"

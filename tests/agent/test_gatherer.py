@@ -9,10 +9,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from agent.gatherer import REPEAT_NS, Gatherer
+from agent.gatherer import OUT_REPEAT_S, REPEAT_NS, Gatherer
 from agent.health import Health
 from agent.interfaces import DeviceBase, LinkBase, Misconfigured, Unavailable
 from agent.memory import MemoryFile
+from agent.points import Counter, PointBase
 from agent.sample import Point, Reason, Sample, Shape
 from agent.service import Progress
 from agent.supervisor import State
@@ -41,11 +42,17 @@ class Driver:
     plans: dict = field(default_factory=dict)
     """By device: how many samples it gives, and what it raises then; the next time it goes on for ever."""
     hangs: bool = False
+    values: dict = field(default_factory=dict)
+    """By device: what it reads, one after the other; a rising number then."""
     opened: int = 0
+    sources: list = field(default_factory=list)
     asked: list = field(default_factory=list)
 
     def points(self, _device):
         return POINTS
+
+    def point_settings(self, device):
+        return (PointBase(name="power", counter=Counter()),) if device.id in self.values else ()
 
     def allowance(self, _link):
         return timedelta(minutes=5)
@@ -58,6 +65,7 @@ class Driver:
         yield self
 
     counts = {"requests": 1}  # noqa: RUF012  # as the seam has it
+    figures = {"utilisation": 0.5}  # noqa: RUF012
     devices = {"a": {"state": "silent"}}  # noqa: RUF012
 
     def refresh(self, device):
@@ -66,18 +74,20 @@ class Driver:
     async def source(self, device):
         if self.hangs:
             await asyncio.Event().wait()
+        self.sources.append(device)
         shape = Shape(device, POINTS)
         given = 0
+        values = self.values.get(device, [])
         samples, error = self.plans.pop(device, (float("inf"), None))
         while given < samples:
-            yield Sample(shape, VirtualClock().monotonic_ns(), (float(given),))
+            yield Sample(shape, VirtualClock().monotonic_ns(), (values.pop(0) if values else float(given),))
             given += 1
             await asyncio.sleep(1)
         raise error
 
 
-def gather(driver, for_s, ids=("a", "b"), then=None):
-    """Gather from the driver for so long; what was put, and the health."""
+def gather(driver, for_s, ids=("a", "b"), then=None, out=()):
+    """Gather from the driver for so long, with some devices out of service; what was put, and the health."""
 
     async def gathering():
         put = []
@@ -87,7 +97,13 @@ def gather(driver, for_s, ids=("a", "b"), then=None):
 
         health = Health()
         progress = Progress(asyncio.get_running_loop().time)
-        settings = LinkBase(id="line", driver="planned", devices=tuple(Device(id=name) for name in ids))
+        settings = LinkBase(
+            id="line",
+            driver="planned",
+            devices=tuple(
+                Device(id=name, out_of_service="being painted" if name in out else None) for name in ids
+            ),
+        )
         gatherer = Gatherer(
             settings,
             driver,
@@ -216,3 +232,57 @@ def test_what_the_driver_counts_is_shown_while_the_link_is_open():
         Driver(), 5, then=lambda gatherer: (gatherer.counts, gatherer.answering("a"), gatherer.answering("b"))
     )
     assert result.found == ({"requests": 1}, {"state": "silent"}, {})
+
+
+def test_totals_count_on_over_every_opening():
+    """What happened on earlier links is kept; figures are those of the open one, and none while there is none."""
+
+    def look(gatherer):
+        return gatherer.totals, gatherer.figures
+
+    lost = Driver(plans={"a": (3, Unavailable("line: lost"))})
+    assert gather(lost, 20, then=look).found == ({"requests": 2}, {"utilisation": 0.5})
+    assert gather(Driver(opening=[Unavailable("refused")] * 100), 5, then=look).found == ({}, {})
+
+
+def test_a_device_out_of_service_is_not_asked_and_says_so_each_hour():
+    """Its consumers hear it at once; the others never notice, and the watchdog expects nothing of it."""
+    driver = Driver()
+
+    def refresh(gatherer):
+        with pytest.raises(Unavailable, match="device a is out of service: being painted"):
+            gatherer.refresh("a")
+
+    result = gather(driver, 2 * OUT_REPEAT_S + 60, then=refresh, out=("a",))
+    assert driver.sources == ["b"]
+    assert [
+        (moment, sample.values, sample.reasons) for moment, sample in result.put if sample.shape.device == "a"
+    ] == [(hour * OUT_REPEAT_S, (None,), bytes([Reason.OUT_OF_SERVICE])) for hour in range(3)]
+    condition = result.health.devices["a"]
+    assert (condition.state, condition.words) == (State.OUT_OF_SERVICE, "being painted")
+    assert len(of(result, "b")) > 7000
+    assert result.overdue == {}
+
+
+def test_a_link_without_a_device_in_service_is_not_opened():
+    """Its adapter may lie in a drawer."""
+    driver = Driver()
+    result = gather(driver, 60, out=("a", "b"))
+    assert driver.opened == 0
+    assert len(result.put) == 2
+    assert result.health.links["line"].state is State.OUT_OF_SERVICE
+
+
+def test_a_link_that_is_down_says_nothing_of_what_is_out_of_service():
+    """Not connected is what is in service."""
+    result = gather(Driver(opening=[Unavailable("refused")] * 100), 60, out=("a",))
+    assert {sample.reasons[0] for sample in of(result, "a")} == {Reason.OUT_OF_SERVICE}
+    assert {sample.reasons[0] for sample in of(result, "b")} == {Reason.NOT_CONNECTED}
+
+
+def test_a_counter_in_doubt_is_read_again_at_once():
+    """The link is asked for a second reading; that one decides."""
+    driver = Driver(values={"a": [5000.0, 7.0, 7.0, 8.0]})
+    result = gather(driver, 3.5, ids=("a",))
+    assert driver.asked == ["a"]
+    assert [sample.values for sample in of(result, "a")] == [(5000.0,), (7.0,), (7.0, "reset"), (8.0,)]

@@ -41,6 +41,10 @@ def settings(modbus_port: int, broker_port: int, **more: Any) -> dict[str, Any]:
     """Everything goes to the topic `all`, what is for billing to the topic `billing`."""
     link = {"id": "line", "driver": "modbus", "host": "127.0.0.1", "port": modbus_port, "timeout": "200ms"}
     return {
+        "gateway": {
+            "id": "gw-1",
+            "health_interval": "0s",
+        },  # whose readings would be numbered between those of the devices
         "links": [{**link, "devices": [device(name) for name in UNITS]}],
         "uplinks": [
             uplink("all", broker_port),

@@ -1,0 +1,181 @@
+"""Between source and collector: what is judged, remembered and asked for again."""
+
+import asyncio
+import json
+from fractions import Fraction
+
+import pytest
+from structlog.testing import capture_logs
+
+from agent.fields import Place
+from agent.health import Health
+from agent.intake import AGAIN_NS, PROGRESS_NS, Intake
+from agent.interfaces import DeviceBase, LinkBase
+from agent.memory import MemoryFile
+from agent.points import Counter, PointBase
+from agent.sample import Sample, Shape, ValueType
+
+SECOND_NS = 1_000_000_000
+SETTINGS = (
+    PointBase(name="energy", type_=ValueType.INTEGER, counter=Counter()),
+    PointBase(name="power", maximum=Fraction(100)),
+)
+POINTS = tuple(each.described(each.type_ or ValueType.NUMBER, Place()) for each in SETTINGS)
+SHAPE = Shape("meter", POINTS)
+LINK = LinkBase(id="line", driver="planned", devices=(DeviceBase(id="meter"), DeviceBase(id="plain")))
+
+
+class Driver:
+    """Its meter has rules, its other device has none."""
+
+    def point_settings(self, device):
+        return SETTINGS if device.id == "meter" else ()
+
+    def points(self, device):
+        return POINTS if device.id == "meter" else POINTS[1:]
+
+
+class Line:
+    """An intake, what came out of it, and what is remembered."""
+
+    def __init__(self, memory=None):
+        self.memory = memory or MemoryFile()
+        self.put = []
+        self.health = Health()
+        self.now_ns = SECOND_NS
+        self.full = False
+        self.begin()
+
+    def begin(self):
+        self.intake = Intake(
+            LINK, Driver(), memory=self.memory.part("line"), health=self.health, put=self.take
+        )
+
+    async def take(self, sample):
+        if self.full:
+            await asyncio.Event().wait()
+        self.put.append(sample)
+
+    async def read(self, *totals, every_ns=SECOND_NS):
+        """Whether a second reading was wanted, for each."""
+        wanted = []
+        for total in totals:
+            self.now_ns += every_ns
+            wanted.append(await self.intake.take(Sample(SHAPE, self.now_ns, (total, 5.0))))
+        return wanted
+
+    @property
+    def events(self):
+        return [sample.values[2] for sample in self.put if len(sample.values) > 2]
+
+    @property
+    def remembered(self):
+        return self.memory.part("line").recall("counters meter")
+
+
+async def test_a_device_without_rules_passes_untouched():
+    """The sample itself is put, and shown."""
+    line = Line()
+    sample = Sample(Shape("plain", POINTS[1:]), 5, (1e9,))
+    assert await line.intake.take(sample) is False
+    assert line.put == [sample]
+    assert line.put[0] is sample
+    assert [cell.value for cell in line.health.latest("plain", POINTS[1:])] == [1e9]
+
+
+async def test_an_event_is_put_once_shown_and_remembered_at_once():
+    """The sample that proves it has one point more; what is remembered is where the counter goes on from."""
+    line = Line()
+    assert await line.read(5000, 5001, 7, 7, 8) == [False, False, True, False, False]
+    assert line.events == ["reset"]
+    points = (*POINTS, *line.put[3].shape.points[2:])
+    assert [cell.value for cell in line.health.latest("meter", points)] == [8, 5.0, "reset"]
+    assert line.remembered["energy"]["value"] == "7"
+    assert line.memory._urgent.is_set()
+
+
+async def test_progress_is_remembered_now_and_then():
+    """Not with each reading, never urgently; and at the end."""
+    line = Line()
+    await line.read(*range(100, 160))
+    assert line.remembered is None
+    await line.read(160, every_ns=PROGRESS_NS)
+    assert line.remembered["energy"]["value"] == "159"
+    assert not line.memory._urgent.is_set()
+    await line.read(161, 162)
+    line.intake.close()
+    assert line.remembered["energy"]["value"] == "161"
+
+
+async def test_a_second_reading_is_asked_for_at_most_once_a_minute():
+    """A counter that glitches with every other reading does not double what its line has to carry."""
+    line = Line()
+    wanted = await line.read(*[500, 3] * 90)
+    assert sum(wanted) == 180 * SECOND_NS // AGAIN_NS
+
+
+@pytest.mark.parametrize("ending", ["stopped", "killed"])
+async def test_a_restart_between_doubt_and_proof(ending):
+    """What was doubted is doubted again, and the event comes once."""
+    line = Line()
+    await line.read(5000, 5001)
+    await line.read(5002, every_ns=PROGRESS_NS)
+    await line.read(7)
+    if ending == "stopped":
+        line.intake.close()
+    line.begin()
+    assert await line.read(7, 8, 9) == [True, False, False]
+    assert line.events == ["reset"]
+
+
+async def test_an_event_that_could_not_be_put_comes_after_the_restart():
+    """Cancelled while it waits for a place: it is as if it had not been found out yet."""
+    line = Line()
+    await line.read(5000, 5001)
+    await line.read(5002, every_ns=PROGRESS_NS)
+    await line.read(7)
+    line.full = True
+    task = asyncio.create_task(line.read(8))
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    line.intake.close()
+    line.full = False
+    line.begin()
+    await line.read(9, 10)
+    assert line.events == ["reset"]
+
+
+async def test_it_survives_in_a_file(tmp_path):
+    """Every digit, as text, in the file that outlives the process."""
+    memory = MemoryFile(tmp_path / "learnt.json")
+    line = Line(memory)
+    await line.read(2**63 + 1)
+    line.intake.close()
+    await memory.write()
+    written = json.loads((tmp_path / "learnt.json").read_text(encoding="utf-8"))
+    assert written["line"]["counters meter"]["energy"]["value"] == "9223372036854775809"
+    again = MemoryFile(tmp_path / "learnt.json")
+    again.load()
+    line = Line(again)
+    await line.read(2**63, 2**63)
+    assert line.events == ["swap"]
+
+
+async def test_the_log_says_what_happened():
+    """One line for a counter that began anew, with what it showed before and after."""
+    line = Line()
+    with capture_logs() as logs:
+        await line.read(5000, 5001, 7, 7)
+    assert logs == [
+        {
+            "event": "counter.began_anew",
+            "log_level": "info",
+            "link": "line",
+            "device": "meter",
+            "point": "energy",
+            "how": "reset",
+            "before": "5001",
+            "after": "7",
+        }
+    ]
