@@ -12,11 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.clock import Clock
+from agent.faults import Fault, Kind
 from agent.interfaces import Context, Expired, Misconfigured, Unavailable, Written
 from agent.memory import MemoryFile
 from agent.sample import Reason
+from drivers import modbus
 from drivers.modbus import as_written, point_settings
 from drivers.modbus.codec import Codec
+from drivers.modbus.ends import FramingKind, Serial, Transport
 from drivers.modbus.identity import Sign
 from drivers.modbus.link import open_link
 from drivers.modbus.mbap import Mbap
@@ -26,6 +29,8 @@ from drivers.modbus.settings import DeviceSettings, LinkSettings
 from drivers.modbus.writable import RegisterWrite, functions
 from drivers.modbus.writing import spot
 from tests.emulators.holding import Holding
+from tests.emulators.ports import free_port
+from tests.emulators.serial_line import SerialLine, sealed
 
 FOREVER_NS = 2**63
 
@@ -200,6 +205,82 @@ async def test_even_addresses():
         outcome = await written(device, a_point(address=11), 350, alignment=2, max_count=4)
         assert outcome.found == 350
         assert all(int.from_bytes(pdu[1:3]) % 2 == 0 for pdu in device.asked if pdu[0] == 3)
+
+
+LINES = {
+    "tcp": {"framing": FramingKind.TCP},
+    "udp": {"transport": Transport.UDP},
+    "rtu over tcp": {"framing": FramingKind.RTU},
+    "ascii over tcp": {"framing": FramingKind.ASCII},
+    "serial": {},
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "echoes"),
+    [*((kind, False) for kind in LINES), *((kind, True) for kind in LINES if kind not in {"tcp", "udp"})],
+)
+async def test_over_every_line(kind, echoes, tmp_path):
+    """Every function, whatever carries it; also where a two-wire adapter brings back what is sent."""
+    points = (
+        a_point("coil", table=Table.COIL, register_type=None),
+        a_point("coils", table=Table.COIL, register_type=None, address=11, write=RegisterWrite(function=15)),
+        a_point("register"),
+        a_point("two", address=20, register_type=Type.FLOAT32),
+        a_point("bit", address=30, register_type=Type.BOOL, bit=5),
+    )
+    where = {"serial": Serial(port=tmp_path / "line")} if kind == "serial" else {"host": "127.0.0.1"}
+    if kind != "serial":
+        where["port"] = free_port()
+    settings = LinkSettings(
+        id="plant",
+        driver="modbus",
+        timeout=timedelta(seconds=20),
+        quiet=timedelta(seconds=20),
+        devices=(DeviceSettings(id="vent-1", points=points),),
+        **where,
+        **LINES[kind],
+    )
+    async with modbus.emulate(settings, Clock()) as serving:
+        if echoes:
+            serving.inflict("plant", Fault(kind=Kind.ECHO))
+        async with open_link(settings, Context(Clock(), MemoryFile().part("test"))) as link:
+            for name, value in (
+                ("coil", True),
+                ("coils", True),
+                ("register", -7),
+                ("two", 21.5),
+                ("bit", True),
+            ):
+                before = await link.current("vent-1", name)
+                for each in (value, value, before if isinstance(before, bool) else 0):
+                    assert await link.write("vent-1", name, each, until_ns=FOREVER_NS) == Written(found=each)
+
+
+@pytest.mark.parametrize("late_s", [None, 0.12])
+async def test_an_answer_that_is_missing_or_late_on_a_line_without_ids(late_s):
+    """The line stays quiet, and what is read back decides; the late answer passes for no other."""
+    held = [200]
+
+    def answer(request):
+        if request[1] == 6:
+            held[0] = int.from_bytes(request[4:6], "big")
+            return [] if late_s is None else [(late_s, request)]
+        return [(0.0, sealed(bytes([request[0], 3, 2]) + held[0].to_bytes(2, "big")))]
+
+    async with SerialLine(answer) as line:
+        settings = LinkSettings(
+            id="line",
+            driver="modbus",
+            serial=Serial(port=line.port),
+            timeout=timedelta(milliseconds=50),
+            devices=(DeviceSettings(id="vent-1", points=(a_point(),)),),
+        )
+        async with open_link(settings, Context(Clock(), MemoryFile().part("test"))) as link:
+            for value in (350, 351):
+                assert await link.current("vent-1", "setpoint") == held[0]
+                outcome = await link.write("vent-1", "setpoint", value, until_ns=FOREVER_NS)
+                assert outcome.found == value
 
 
 # --- settings --------------------------------------------------------------------------------------------------
