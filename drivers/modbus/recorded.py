@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from agent.recording import Frame
+from drivers.modbus.layout import Body, Layout
 
-IDENTITY: Final = 2
-"""Bytes of a transaction id, which are the first (Modbus Messaging on TCP/IP V1.0b, 3.1.3)."""
-_QUESTION_BYTES: Final = 12
-"""Of a read: 7 of header, function, address, count."""
+_READ_BYTES: Final = 5
+"""Of the PDU of a read: function, address, count."""
 _BIT_FUNCTIONS: Final = {1, 2}
 _REGISTER_FUNCTIONS: Final = {3, 4}
 _REFUSAL: Final = 0x02
@@ -43,11 +42,15 @@ class Read:
     count: int
 
     @classmethod
-    def of(cls, question: bytes) -> Read | None:
-        """Of a question with its header; `None` if it reads nothing."""
-        if len(question) != _QUESTION_BYTES or question[7] not in _BIT_FUNCTIONS | _REGISTER_FUNCTIONS:
+    def of(cls, body: Body | None) -> Read | None:
+        """Of what a question carries; `None` if it reads nothing."""
+        if (
+            body is None
+            or len(body.pdu) != _READ_BYTES
+            or body.pdu[0] not in _BIT_FUNCTIONS | _REGISTER_FUNCTIONS
+        ):
             return None
-        return cls(question[6], question[7], int.from_bytes(question[8:10]), int.from_bytes(question[10:12]))
+        return cls(body.unit, body.pdu[0], int.from_bytes(body.pdu[1:3]), int.from_bytes(body.pdu[3:5]))
 
     @property
     def size(self) -> int:
@@ -83,9 +86,10 @@ class _Answers:
 
 
 class Recorded:
-    """The other end of a line that speaks Modbus TCP."""
+    """The other end of a line."""
 
-    def __init__(self, frames: Iterable[Frame]) -> None:
+    def __init__(self, frames: Iterable[Frame], layout: Layout) -> None:
+        self._layout = layout
         self._answers: dict[bytes, _Answers] = defaultdict(_Answers)
         self._seen: dict[tuple[int, int, int], list[bytes]] = defaultdict(list)
         """By unit id, function and address: what stood there, each time that it was read."""
@@ -100,19 +104,18 @@ class Recorded:
         for frame in frames:
             if frame.direction == "sent":
                 asked_ns, pieces = frame.ns, []
-                self._answers[frame.data[IDENTITY:]].recorded.append((frame.data[:IDENTITY], pieces))
+                identity, rest = self._parted(frame.data)
+                self._answers[rest].recorded.append((identity, pieces))
             else:
                 pieces.append(Piece(frame.ns - asked_ns, frame.data))
         for rest, answers in self._answers.items():
-            for identity, came in answers.recorded:
-                self._look(identity + rest, b"".join(piece.data for piece in came))
+            for _, came in answers.recorded:
+                self._look(rest, b"".join(piece.data for piece in came))
 
     @property
     def units(self) -> set[int]:
         """The unit ids of which anything was recorded."""
-        reads = (
-            Read.of(bytes(IDENTITY) + rest) for rest, answers in self._answers.items() if answers.recorded
-        )
+        reads = (self._read(rest) for rest, answers in self._answers.items() if answers.recorded)
         return {read.unit for read in reads if read is not None}
 
     @property
@@ -124,37 +127,42 @@ class Recorded:
         ]
 
     def answer(self, question: bytes) -> Sequence[Piece]:
-        """What comes back for a question with its header; the last answer again, if it is asked more often than recorded."""
-        identity, rest = question[:IDENTITY], question[IDENTITY:]
+        """What comes back for a question; the last answer again, if it is asked more often than recorded."""
+        identity, rest = self._parted(question)
         answers = self._answers[rest]
         time = answers.asked
         answers.asked += 1
-        read = Read.of(question)
+        read = self._read(rest)
         if read is not None and time >= self._known(read, answers):
             self.over.add(read.unit)
         if not answers.recorded:
-            return () if read is None else self._made(read, question, time)
+            return () if read is None else self._made(read, identity, time)
         then, pieces = answers.recorded[min(time, len(answers.recorded) - 1)]
         self._identities[then] = identity
         return [Piece(piece.delay_ns, self._renamed(piece.data)) for piece in pieces]
 
+    def _parted(self, frame: bytes) -> tuple[bytes, bytes]:
+        """Part a frame into its transaction id and the rest."""
+        return frame[: self._layout.identity], frame[self._layout.identity :]
+
+    def _read(self, rest: bytes) -> Read | None:
+        """What a question reads, of which this is the rest."""
+        return Read.of(self._layout.body(bytes(self._layout.identity) + rest))
+
     def _renamed(self, data: bytes) -> bytes:
         """Give an answer the transaction id of the question that it answers now."""
-        then = data[:IDENTITY]
-        return self._identities.get(then, then) + data[IDENTITY:]
+        then, rest = self._parted(data)
+        return self._identities.get(then, then) + rest
 
-    def _look(self, question: bytes, answer: bytes) -> None:
+    def _look(self, rest: bytes, answer: bytes) -> None:
         """Note what stood in the registers of a good answer."""
-        read = Read.of(question)
-        if (
-            read is not None
-            and answer[:2] == question[:2]
-            and answer[6:9] == bytes([*question[6:8], read.size])
-        ):
-            data = answer[9:]
-            if len(data) == read.size:
-                for address, part in read.parts(data):
-                    self._seen[read.unit, read.function, address].append(part)
+        read, body = self._read(rest), self._layout.body(answer)
+        if read is None or body is None or body.unit != read.unit:
+            return
+        data = body.pdu[2:]
+        if body.pdu[:2] == bytes([read.function, read.size & 0xFF]) and len(data) == read.size:
+            for address, part in read.parts(data):
+                self._seen[read.unit, read.function, address].append(part)
 
     def _known(self, read: Read, answers: _Answers) -> int:
         """How often something is known of what is asked for."""
@@ -166,7 +174,7 @@ class Recorded:
         addresses = range(read.address, read.address + read.count)
         return [self._seen.get((read.unit, read.function, address), []) for address in addresses]
 
-    def _made(self, read: Read, question: bytes, time: int) -> Sequence[Piece]:
+    def _made(self, read: Read, identity: bytes, time: int) -> Sequence[Piece]:
         """An answer that was not recorded, from the registers that were."""
         seen = self._seen_by(read)
         if all(seen):
@@ -177,7 +185,7 @@ class Recorded:
                 read.address + at for at, each in enumerate(seen) if not each
             )
             pdu = bytes([read.function | 0x80, _REFUSAL])
-        return (Piece(0, question[:4] + (len(pdu) + 1).to_bytes(2) + question[6:7] + pdu),)
+        return (Piece(0, self._layout.frame(Body(read.unit, pdu), identity)),)
 
 
 def ranges(addresses: Iterable[int]) -> str:

@@ -8,26 +8,26 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from typing import Final, cast
+from typing import cast
 
 from msgspec.structs import replace
 
 from agent.commissioning import Replay
 from agent.interfaces import Context
 from agent.recording import Frame
+from drivers.modbus.ends import Transport
+from drivers.modbus.layout import LAYOUTS, Layout
 from drivers.modbus.link import open_link
 from drivers.modbus.recorded import Recorded
 from drivers.modbus.settings import LinkSettings
-
-_HEADER: Final = 6
-"""Bytes before those that the header counts."""
 
 
 class _Peer(asyncio.Protocol):
     """One connection: questions in, recorded answers out."""
 
-    def __init__(self, recorded: Recorded) -> None:
+    def __init__(self, recorded: Recorded, layout: Layout) -> None:
         self._recorded = recorded
+        self._layout = layout
         self._received = b""
         self._transport: asyncio.Transport
 
@@ -36,10 +36,7 @@ class _Peer(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received += data
-        while len(self._received) > _HEADER:
-            whole = _HEADER + int.from_bytes(self._received[4:_HEADER])
-            if len(self._received) < whole:
-                return
+        while whole := self._layout.whole(self._received):
             question, self._received = self._received[:whole], self._received[whole:]
             loop = asyncio.get_running_loop()
             for piece in self._recorded.answer(question):
@@ -54,13 +51,23 @@ class _Peer(asyncio.Protocol):
 async def open_replay(
     settings: LinkSettings, frames: Iterable[Frame], context: Context
 ) -> AsyncIterator[Replay]:
-    """Open the link as configured, but with what was recorded at its other end."""
-    recorded = Recorded(frames)
+    """Open the link as configured, but over TCP within this machine, and with what was recorded at its other end."""
+    layout = LAYOUTS[settings.frames]
+    recorded = Recorded(frames, layout)
     units = {device.id: device.unit_id for device in settings.devices}
-    server = await asyncio.get_running_loop().create_server(lambda: _Peer(recorded), "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(lambda: _Peer(recorded, layout), "127.0.0.1", 0)
     try:
         port = server.sockets[0].getsockname()[1]
-        async with open_link(replace(settings, host="127.0.0.1", port=port), context) as link:
+        here = replace(
+            settings,
+            host="127.0.0.1",
+            port=port,
+            serial=None,
+            tls=None,
+            transport=Transport.TCP,
+            framing=settings.frames,
+        )
+        async with open_link(here, context) as link:
             yield Replay(
                 link=link,
                 over=lambda device: units[device] in recorded.over,

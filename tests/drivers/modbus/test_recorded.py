@@ -1,7 +1,18 @@
 """What a recording says that the other end of a line answers."""
 
+import functools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from agent.recording import Frame
-from drivers.modbus.recorded import Recorded, ranges
+from drivers.modbus.ends import FramingKind
+from drivers.modbus.layout import LAYOUTS, Body
+from drivers.modbus.recorded import Recorded as _Recorded
+from drivers.modbus.recorded import ranges
+
+Recorded = functools.partial(_Recorded, layout=LAYOUTS[FramingKind.TCP])
 
 
 def asked(identity, unit, function, address, count):
@@ -107,3 +118,39 @@ def test_a_question_that_reads_nothing_is_not_answered():
 def test_addresses_are_written_as_ranges():
     """Short enough to read."""
     assert ranges([7, 1, 5, 4, 6]) == "1, 4-7"
+
+
+# --- frames as the other end sees them -------------------------------------------------------------------------
+
+READ = Body(3, bytes.fromhex("04 0028 0001"))
+ANSWER = Body(3, bytes.fromhex("04 02 00d7"))
+
+
+@pytest.mark.parametrize("kind", FramingKind)
+def test_a_recording_of_any_framing_is_replayed(kind):
+    """What was recorded as it came, and what was not from the registers that were."""
+    layout = LAYOUTS[kind]
+    then, now = bytes(layout.identity), b"\x03\x84"[: layout.identity]
+    frames = passed(("?", layout.frame(READ, then)), ("!", layout.frame(ANSWER, then)))
+    recorded = _Recorded(frames, layout)
+    (piece,) = recorded.answer(layout.frame(READ, now))
+    assert piece.data == layout.frame(ANSWER, now)
+    (piece,) = recorded.answer(layout.frame(Body(3, bytes.fromhex("04 0028 0002")), now))
+    assert piece.data == layout.frame(Body(3, bytes.fromhex("84 02")), now)
+    assert recorded.units == {3}
+
+
+@pytest.mark.parametrize("kind", FramingKind)
+@given(st.integers(1, 4), st.integers(0, 0xFFFF), st.integers(1, 125), st.binary(max_size=5))
+@settings(deadline=None)
+def test_questions_are_told_apart_in_a_stream(kind, function, address, count, more):
+    """However they are cut; and what is damaged carries nothing."""
+    layout = LAYOUTS[kind]
+    pdu = bytes([function]) + address.to_bytes(2) + count.to_bytes(2)
+    frame = layout.frame(Body(9, pdu), bytes(layout.identity))
+    assert layout.whole(frame + more) == len(frame)
+    assert all(layout.whole(frame[:end]) == 0 for end in range(len(frame)))
+    assert layout.body(frame) == Body(9, pdu)
+    if not layout.identity:  # a checksum tells; without one, only the length does
+        frame = frame[:-1] + bytes([frame[-1] ^ 1, 0])
+    assert layout.body(frame[:-1]) is None
