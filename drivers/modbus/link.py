@@ -21,9 +21,9 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
-from agent.interfaces import Context, Misconfigured, Unavailable, Written
+from agent.interfaces import Context, Unavailable, Written
 from agent.sample import Reason, Sample, Value
-from drivers.modbus import guest, writer
+from drivers.modbus import guest
 from drivers.modbus.ascii import Ascii
 from drivers.modbus.connection import Tap
 from drivers.modbus.device import Device, device
@@ -40,7 +40,8 @@ from drivers.modbus.settings import LinkSettings
 from drivers.modbus.timing import ns
 from drivers.modbus.transaction import Conversation
 from drivers.modbus.usage import Usage
-from drivers.modbus.writing import Spot, spot
+from drivers.modbus.writer import Pen
+from drivers.modbus.writing import spot
 
 LOOK_NS: Final = 10_000_000_000
 """Where something is read by the wall clock, a step of it is noticed within this time."""
@@ -233,32 +234,14 @@ class ModbusLink:
 
     async def current(self, device: str, point: str) -> Value | Reason:
         """See `agent.interfaces.WritableLink`. A silent device is not asked: it is probed, as the schedule allows."""
-        spot = self._spot(device, point)
-        if self._schedule.failures(device):
-            return Reason.TIMEOUT
-
-        async def work(line: Line) -> Value | Reason:
-            its = self._seats[device].device
-            if reason := await self._polling.meet(its):
-                if its.stranger:
-                    raise Misconfigured(f"device {device}: another than its profile says: {its.stranger}")
-                return reason.reason
-            return await writer.current(spot, line, self._conversation)
-
-        return await self._at_once(work)
+        pen = self._pen(device, point)
+        return Reason.TIMEOUT if self._schedule.failures(device) else await self._at_once(pen.current)
 
     async def write(self, device: str, point: str, value: Value, *, until_ns: int) -> Written:
         """See `agent.interfaces.WritableLink`. The device is polled soon after, so that everybody sees what it is now."""
-        spot = self._spot(device, point)
-
-        async def work(line: Line) -> Written:
-            its = self._seats[device].device
-            if reason := await self._polling.meet(its):
-                raise ValueError(f"nothing was written to {device}: {its.stranger or reason.name}")
-            return await writer.write(spot, value, until_ns, line, self._conversation)
-
+        pen = self._pen(device, point)
         try:
-            return await self._at_once(work)
+            return await self._at_once(lambda line: pen.write(line, value, until_ns))
         finally:
             self.refresh(device)
 
@@ -274,17 +257,10 @@ class ModbusLink:
 
         return await self.errand(charged, paced=False)
 
-    def _spot(self, device: str, point: str) -> Spot:
-        settings = self._settings[device]
-        write = next(each.write for each in settings.selected if each.name == point)
-        return spot(
-            self._framing,
-            settings.codec(point),
-            unit=settings.unit_id,
-            function=write.function if write else None,
-            limit_ns=self._seats[device].device.limit_ns,
-            alignment=settings.limits.alignment,
-        )
+    def _pen(self, device: str, point: str) -> Pen:
+        its = self._seats[device].device
+        where = spot(self._framing, self._settings[device], point, its.limit_ns)
+        return Pen(where, its, self._polling, self._conversation)
 
     # --- the task ----------------------------------------------------------------------------------------------
 

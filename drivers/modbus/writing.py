@@ -22,6 +22,7 @@ from agent.sample import Reason, Value
 from drivers.modbus.block import Block, Member, block
 from drivers.modbus.codec import Codec
 from drivers.modbus.framing import Framing, Question, question, write_question
+from drivers.modbus.settings import DeviceSettings
 from drivers.modbus.writable import functions, own_bits
 
 MASK_WRITE = 22
@@ -79,15 +80,29 @@ class Spot:
         return WriteMultipleRegistersRequest(address=address, registers=registers)
 
 
-def spot(
-    framing: Framing, codec: Codec, *, unit: int, function: int | None, limit_ns: int, alignment: int
+def spot(framing: Framing, device: DeviceSettings, point: str, limit_ns: int) -> Spot:
+    """Work out how one point is read and written by itself. Raises `ValueError` where it cannot be written."""
+    codec = device.codec(point)
+    write = next(each.write for each in device.selected if each.name == point)
+    return spot_of(
+        framing,
+        codec,
+        unit=device.unit_id,
+        function=(write.function if write else None) or functions(codec)[0],
+        limit_ns=limit_ns,
+        alignment=device.limits.alignment,
+    )
+
+
+def spot_of(
+    framing: Framing, codec: Codec, *, unit: int, function: int, limit_ns: int, alignment: int
 ) -> Spot:
-    """Work out how one point is read and written by itself; `function` is that of its settings, if they name one."""
+    """The same, by what it needs to know of point and device."""
     alone = block([Member(0, codec)], alignment)
     return Spot(
         unit=unit,
         codec=codec,
-        function=function or functions(codec)[0],
+        function=function,
         limit_ns=limit_ns,
         block=alone,
         read=question(

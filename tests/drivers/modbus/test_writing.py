@@ -27,7 +27,7 @@ from drivers.modbus.profile import PointSettings, Profile
 from drivers.modbus.registers import Order, Table, Type
 from drivers.modbus.settings import DeviceSettings, LinkSettings
 from drivers.modbus.writable import RegisterWrite, functions
-from drivers.modbus.writing import spot
+from drivers.modbus.writing import spot_of
 from tests.emulators.holding import Holding
 from tests.emulators.ports import free_port
 from tests.emulators.serial_line import SerialLine, sealed
@@ -390,7 +390,7 @@ def test_a_write_touches_its_own_bits_and_no_others(point, data):
     device = Holding(there, {address: bool(value & 1) for address, value in there.items()})
     raw = data.draw(st.booleans() if codec.type is Type.BOOL else st.integers(0, 0x7FFF))
     value = raw if isinstance(raw, bool) else codec.decode(codec.pack(raw))
-    here = spot(Mbap(), codec, unit=1, function=function, limit_ns=1, alignment=1)
+    here = spot_of(Mbap(), codec, unit=1, function=function, limit_ns=1, alignment=1)
     read = here.read.frame[7:]
     held = device.answer(read)[2:]
     asked = here.write(value, held)
