@@ -201,12 +201,12 @@ def at(address: int, behaviour: Behaviour, otherwise: Behaviour | None = None) -
     return chosen
 
 
-def without(*addresses: int) -> Behaviour:
+def without(*addresses: int, code: int = 2) -> Behaviour:
     """A device that does not have these addresses, and refuses whatever is asked for with one of them."""
 
     async def behaviour(request: Request) -> None:
         asked = range(request.address, request.address + request.count)
-        await (refuses(2) if any(address in asked for address in addresses) else good)(request)
+        await (refuses(code) if any(address in asked for address in addresses) else good)(request)
 
     return behaviour
 

@@ -23,6 +23,7 @@ from drivers.modbus.link import ModbusLink
 from drivers.modbus.profile import PointSettings
 from drivers.modbus.registers import Table, Type
 from drivers.modbus.settings import DeviceSettings, LinkSettings
+from drivers.modbus.timing import Phase
 from tests.emulators import modbus as emulated
 from tests.emulators.modbus import Behaviour, Server, at, garbage, late, refuses, register
 
@@ -317,11 +318,12 @@ ROW = range(100, 160)
 """Addresses that are read together."""
 
 
-async def test_an_address_that_is_not_there():
+@pytest.mark.parametrize("code", [2, 3])
+async def test_an_address_that_is_not_there(code):
     """One address that a device does not have costs its own point, not its block; that is said once, by name."""
     with structlog.testing.capture_logs() as logs:
         async with (
-            Server({BAD: [emulated.without(137)]}) as server,
+            Server({BAD: [emulated.without(137, code=code)]}) as server,
             opened(server, device(BAD, *ROW), device(WELL)) as here,
             taking(here, BAD, WELL) as (bad, well),
         ):
@@ -357,6 +359,86 @@ async def test_refused_addresses_are_remembered():
             asked.append(server.requests[BAD])
     assert asked[0] > 6
     assert asked[1] == 2
+
+
+class Jumping(Clock):
+    """A clock that can be put forward, and whose wall time is what a test says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.jumped_ns = 0
+        self.wall_from_ns = super().monotonic_ns()
+        """When it was 1970."""
+
+    def monotonic_ns(self) -> int:
+        return super().monotonic_ns() + self.jumped_ns
+
+    def wall_ns(self) -> int:
+        return self.monotonic_ns() - self.wall_from_ns
+
+
+@asynccontextmanager
+async def known_to_lack(
+    script: list[Behaviour], clock: Jumping
+) -> AsyncIterator[tuple[Server, ModbusLink, Taker]]:
+    """A device that was found to lack address 103, a minute ago; from now on it answers by the script."""
+    limit = timedelta(seconds=0.5)
+    async with (
+        Server({BAD: [emulated.without(103)]}) as server,
+        open_link(
+            link(server.port, device(BAD, *ROW, timeout=limit)), Context(clock, MemoryFile().part("test"))
+        ) as here,
+        taking(here, BAD) as (bad,),
+    ):
+        assert isinstance(here, ModbusLink)
+        [sample] = await bad.next()
+        assert sample.values[3] is None
+        server.scripts[BAD] = script
+        clock.jumped_ns += 61_000_000_000
+        here.refresh("unit-5")
+        yield server, here, bad
+
+
+async def test_asked_again():
+    """A refused address is asked for again after a minute; if it is answered its point is read again."""
+    async with known_to_lack([emulated.good], Jumping()) as (_, here, bad):
+        await bad.until(Reason.GOOD, 3)
+        assert "refused" not in here.devices["unit-5"]
+
+
+@pytest.mark.parametrize(
+    "behaviour", [emulated.nothing, refuses(2), refuses(6)], ids=["nothing", "refused", "busy"]
+)
+async def test_asked_again_in_vain(behaviour):
+    """Whatever comes of asking again, the other points keep flowing, and it is not asked again at once."""
+    clock = Jumping()
+    async with known_to_lack([at(103, behaviour)], clock) as (server, here, bad):
+        await bad.next(2)
+        asked, samples = server.requests[BAD], len(bad.samples)
+        for sample in await bad.next(4):
+            assert sample.values[3] is None
+            assert [value for cell, value in enumerate(sample.values) if cell != 3] == [
+                register(BAD, address) for address in ROW if address != 103
+            ]
+        assert server.requests[BAD] - asked <= 2 * (len(bad.samples) - samples) + 2
+        assert here.devices["unit-5"]["state"] == "ok"
+
+
+async def test_by_the_clock():
+    """What is read by the wall clock is read when that says so, not a whole interval after the start."""
+    clock = Jumping()
+    day_ns = 86_400_000_000_000
+    clock.wall_from_ns = clock.monotonic_ns() - day_ns + 300_000_000  # 0.3 s to midnight
+    settings = device(WELL, interval=timedelta(days=1), phase=Phase.CLOCK)
+    async with (
+        Server() as server,
+        open_link(link(server.port, settings), Context(clock, MemoryFile().part("test"))) as here,
+        taking(here, WELL) as (well,),
+    ):
+        await well.next()
+        if len(well.samples) < 2:
+            await well.next()
+        assert well.samples[1].monotonic_ns - clock.wall_from_ns >= day_ns
 
 
 async def test_a_device_that_starts_up():

@@ -174,7 +174,7 @@ def test_nobody_starves(intervals, answer_ms):
 
 
 @pytest.mark.parametrize("interval_ns", [100 * MS, 1 * S, 2 * S, 10 * S, 60 * S])
-@pytest.mark.parametrize(("count", "dead"), [(3, 1), (20, 5)], ids=["1 of 3", "5 of 20"])
+@pytest.mark.parametrize(("count", "dead"), [(3, 1), (12, 2), (20, 5)], ids=["1 of 3", "2 of 12", "5 of 20"])
 def test_the_others_keep_their_readings(count, dead, interval_ns):
     """Dead devices, at a limit of 1 s, cost each of the others at most 5 % of the readings of ten minutes."""
     if count * 20 * MS > interval_ns:
