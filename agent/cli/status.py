@@ -68,7 +68,8 @@ def lines(status: Mapping[str, Any]) -> Iterator[str]:
             ],
         )
     for link in status["links"]:
-        counts = "  ".join(f"{name} {count}" for name, count in link["counts"].items() if count)
+        said = {**link["counts"], **link.get("figures", {})}
+        counts = "  ".join(f"{name} {cell_text(count)}" for name, count in said.items() if count)
         error = f"  {link['error']}" if link["error"] else ""
         yield ""
         yield f"link {link['id']} ({link['driver']})  {link['state']} for {ago(link['for_s'])}{error}"
