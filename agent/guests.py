@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from agent import plugins
+from agent import judging, plugins
 from agent.clock import Clock
+from agent.commissioning import Guest
+from agent.fields import Place
 from agent.gatherer import Gatherer
 from agent.interfaces import Misconfigured
 from agent.newest import cells
@@ -84,12 +86,7 @@ class Guests:
         for gatherer in self._gatherers():
             for settings in gatherer.settings.devices:
                 if settings.id == device:
-                    tool = getattr(plugins.driver(gatherer.settings.driver), "commissioning", None)
-                    if tool is None:
-                        driver = gatherer.settings.driver
-                        raise Misconfigured(f"device {device}: its driver, {driver}, shows nothing raw")
-                    sample, raw = await tool().raw(settings, gatherer, self._clock.monotonic_ns)
-                    return with_raw(device, readings(cells(sample), self._clock), raw)
+                    return await read_raw(gatherer.settings.driver, settings, gatherer, self._clock)
         known = ", ".join(sorted(device for gatherer in self._gatherers() for device in gatherer.devices))
         raise Misconfigured(f"device {device}: not in the configuration; expected one of {known}")
 
@@ -101,12 +98,33 @@ class Guests:
         raise Misconfigured(f"link {link}: not in the configuration; expected one of {known}")
 
 
-def with_raw(device: str, entries: Sequence[dict[str, Any]], raw: Sequence[str]) -> dict[str, Any]:
-    """What `read --raw` shows: the entries of `report.readings`, each with what it was made of."""
+async def read_raw(driver: str, device: Any, guest: Guest, clock: Clock) -> dict[str, Any]:
+    """A configured device, read once by a guest: the entries of `report.readings`, each with what it was made of.
+
+    Judged by the rules that need no history: limits, and the points that vouch for others.
+    """
+    module = plugins.driver(driver)
+    tool = getattr(module, "commissioning", None)
+    if tool is None:
+        raise Misconfigured(f"device {device.id}: its driver, {driver}, shows nothing raw")
+    sample, raw = await tool().raw(device, guest, clock.monotonic_ns)
+    judge = judging.judge(module, device)
+    entries = readings(cells(judge.judge(sample).sample if judge else sample), clock)
+    places = [place_text(point.place) for point in sample.shape.points]
     return {
-        "device": device,
-        "points": [{**entry, "raw": of} for entry, of in zip(entries, raw, strict=True)],
+        "device": device.id,
+        "points": [
+            {**entry, "raw": of, "place": place}
+            for entry, of, place in zip(
+                entries, raw, places, strict=False
+            )  # events of a counter stand at the end
+        ],
     }
+
+
+def place_text(place: Place) -> str:
+    """A place in one word: `skolan/a/2/211`."""
+    return "/".join(part for name in place.__struct_fields__ if (part := getattr(place, name)))
 
 
 def _owner(gatherer: Gatherer) -> str | None:

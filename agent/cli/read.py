@@ -17,7 +17,7 @@ from agent.cli.table import table
 from agent.commissioning import Guest
 from agent.document import Problems
 from agent.interfaces import Context, Link, Unavailable
-from agent.newest import Newest, cells
+from agent.newest import Newest
 
 NAME = "read"
 HELP = "read one device once and show every point"
@@ -61,7 +61,6 @@ def run(arguments: argparse.Namespace) -> int:
 def _read_directly(arguments: argparse.Namespace) -> dict[str, Any]:
     """Open the link of the device for one sample. Raises as a driver does, and `Declined` for an unknown device."""
     from agent import guests, judging, plugins, report, settings  # noqa: PLC0415  # only needed here
-    from agent.cli import visiting  # noqa: PLC0415
     from agent.clock import Clock  # noqa: PLC0415
     from agent.memory import MemoryFile  # noqa: PLC0415
 
@@ -81,9 +80,7 @@ def _read_directly(arguments: argparse.Namespace) -> dict[str, Any]:
     async def read(opened: Link) -> dict[str, Any]:
         device = next(each for each in link.devices if each.id == arguments.device)
         if arguments.raw:
-            guest = cast("Guest", opened)
-            sample, raw = await visiting.tool(link.driver).raw(device, guest, clock.monotonic_ns)
-            return guests.with_raw(arguments.device, report.readings(cells(sample), clock), raw)
+            return await guests.read_raw(link.driver, device, cast("Guest", opened), clock)
         newest, wanted, judge = Newest(), driver.points(device), judging.judge(driver, device)
         async with aclosing(opened.source(arguments.device)) as samples:
             opened.refresh(arguments.device)

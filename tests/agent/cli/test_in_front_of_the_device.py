@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -277,6 +278,48 @@ async def test_read_of_a_silent_device_waits_for_one_answer_only(ask, tmp_path):
     assert out.count("bad (timeout)") == 2
 
 
+# --- handover --------------------------------------------------------------------------------------------------
+
+
+async def test_a_handover_lists_every_point_with_what_it_was_made_of(ask, tmp_path):
+    """A point without a value fails, one outside of its limits is to be looked at; the checksum is of all above it."""
+    points = [
+        {"name": "power", "table": "input", "address": 40, "type": "int32", "order": "CDAB", "unit": "W"},
+        {"name": "gone", "table": "input", "address": 90, "type": "uint16", "designation": "GT1"},
+        {"name": "hot", "table": "input", "address": 50, "type": "int16", "unit": "Cel", "maximum": 30},
+    ]
+    device = {"id": "meter-1", "unit_id": 3, "points": points, "place": {"building": "a", "room": "211"}}
+    held = registers(at_40="fc2dffff", at_50="0050")
+    async with Server({3: [held]}) as server:
+        file = configuration(tmp_path, server.port, devices=[device])
+        code, out, err = await ask("handover", "-o", tmp_path / "list.txt", config=file)
+    assert (code, err) == (exits.FAILED, "")
+    assert out == f"3 points: 1 pass, 1 to be looked at, 1 fail. Written to {tmp_path / 'list.txt'}.\n"
+    text = (tmp_path / "list.txt").read_text(encoding="utf-8")
+    listed, _, seal = text.rpartition("\n")[0].rpartition("\nSHA-256 of all above: ")
+    assert seal == hashlib.sha256(listed.encode()).hexdigest()
+    first, *rest = listed.splitlines()
+    assert re.fullmatch(
+        r"Handover of gateway gw-1, \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC, diaccess-agent .*", first
+    )
+    assert rest[1] == "device meter-1 (link meters)"
+    assert [line.split() for line in rest[3:6]] == [
+        ["pass", "power", "-979", "W", "input", "40:", "fc2d", "ffff", "a/211", "good"],
+        ["FAIL", "gone", "-", "a/211", "GT1", "bad", "(configuration_error)"],
+        ["LOOK", "hot", "80", "Cel", "input", "50:", "0050", "a/211", "uncertain", "(outside_limits)"],
+    ]
+
+
+async def test_a_handover_of_a_line_that_is_not_there_says_so(ask, tmp_path):
+    """Each of its devices fails, with the reason; and the list is printed where no file is named."""
+    async with Server() as server:
+        port = server.port
+    code, out, _ = await ask("handover", config=configuration(tmp_path, port))
+    assert code == exits.FAILED
+    assert f"FAIL: link meters: 127.0.0.1:{port}" in out
+    assert "1 point: 0 pass" in out
+
+
 # --- the running agent -----------------------------------------------------------------------------------------
 
 
@@ -319,6 +362,9 @@ async def test_the_running_agent_is_asked_and_goes_on_reading(ask, tmp_path):
 
             code, out, _ = await ask("read", "meter-1", "--raw", socket=agent.socket)
             assert "input 40: fc2d ffff" in out
+
+            code, out, _ = await ask("handover", config=file, socket=agent.socket)
+            assert (code, "2 points: 1 pass, 0 to be looked at, 1 fail." in out) == (exits.FAILED, True)
 
             code, out, _ = await ask("watch", "power", "--for", "1", "--lines", socket=agent.socket)
             assert code == exits.FINE
