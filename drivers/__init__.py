@@ -16,11 +16,13 @@ How to write one:
     Optional: `point_settings(device)`, what makes the values of its points doubtful (`agent.points`), which the agent
     then marks; `emulate(link, clock, ...)`, an async context manager that serves the devices of a link, for
     `diaccess-agent simulate` and for the tests, with the faults of `agent.faults`, as far as they apply; `VITALS`,
-    which counts of a link are reported as its health.
+    which counts of a link are reported as its health; `commissioning()`, which gives what a technician in front of the
+    device can do (`agent.commissioning`: search a line, look at unknown registers, read raw, replay a recording).
+    A link may take guests (`ask`) and let somebody listen (`tap`): see `agent.interfaces`.
 
 3.  Keep what decides (decoding, planning, scheduling) in pure functions on values, and what waits in a short loop
-    around them. Import from `agent` only `sample`, `fields`, `interfaces`, `points` and `clock`, never another driver, and a
-    third-party library only in your own driver.
+    around them. Import from `agent` only `sample`, `fields`, `interfaces`, `points`, `commissioning`, `recording`
+    and `clock`, never another driver, and a third-party library only in your own driver.
 
 4.  A sample is complete when it is yielded, and never changes. Its columns have one entry for each point; a cell that
     is not known has the value None and a reason: never 0, never NaN, never the last value. Numbers are finite. The

@@ -24,6 +24,7 @@ from agent.clock import Clock
 from agent.fields import ID_PATTERN
 from agent.interfaces import Context, DeviceBase, Driver, Link, LinkBase, Unavailable
 from agent.memory import MemoryFile
+from agent.recording import Frame
 from agent.sample import Point, Quality, Reason, Sample, ValueType
 
 FOLDER = Path(__file__).parent / "drivers"
@@ -239,3 +240,23 @@ async def test_nobody_there(case):
         return
     assert_sound(sample, case.link.devices[0].id, case.driver.points(case.link.devices[0]))
     assert all(value is None for value in sample.values)
+
+
+async def test_what_a_technician_can_do(case):
+    """Where a driver offers it: a device read raw is as sound as its source's samples, and what passed can be replayed."""
+    if not hasattr(case.driver, "commissioning"):
+        pytest.skip("the driver offers nothing for in front of the device")
+    tool, device = case.driver.commissioning(), case.link.devices[0]
+    frames: list[Frame] = []
+    async with opened(case) as link:
+        sample, raw = await tool.raw(device, link, Clock().monotonic_ns)
+        link.tap = lambda direction, data, ns: frames.append(Frame(ns, direction, data))
+        await some(link, device.id, 1)
+        link.tap = None
+    assert_sound(sample, device.id, case.driver.points(device))
+    assert len(raw) == len(sample.values)
+    assert all(of for of, value in zip(raw, sample.values, strict=True) if value is not None)
+    context = Context(Clock(), MemoryFile().part("replay"))
+    async with tool.replay(case.link, frames, context) as replay:
+        assert device.id in replay.devices
+        assert_sound((await some(replay.link, device.id, 1))[0], device.id, case.driver.points(device))
