@@ -24,7 +24,9 @@ import structlog
 from agent.interfaces import Context, Unavailable, Written
 from agent.sample import Reason, Sample, Value
 from drivers.modbus import guest
+from drivers.modbus.alarm import Alarm
 from drivers.modbus.ascii import Ascii
+from drivers.modbus.asking import Asking
 from drivers.modbus.connection import Tap
 from drivers.modbus.device import Device, device
 from drivers.modbus.ends import FramingKind
@@ -112,12 +114,13 @@ class ModbusLink:
                 if each.pause
             },
         )
-        self._line = Line(settings, self._conversation, self._now_ns, self._stir)
+        self._alarm = Alarm(self._now_ns)
+        self._line = Line(settings, self._conversation, self._now_ns, self._alarm.stir)
         self._schedule = Schedule()
-        self._polling = Polling(settings.id, self._line, self._conversation, self._schedule)
+        self._asking = Asking(settings.id, self._line, self._conversation)
+        self._polling = Polling(settings.id, self._line, self._conversation, self._schedule, self._asking)
         self._errands = Errands()
         self._usage = Usage(self._now_ns())
-        self._stirred: asyncio.Future[int] | None = None
         self._lost = ""
 
     # --- the seam ----------------------------------------------------------------------------------------------
@@ -127,10 +130,10 @@ class ModbusLink:
         """What happened since the link was opened; exceptions also by their names."""
         return {
             **self._conversation.counts,
-            "timeouts": self._polling.timeouts,
+            "timeouts": self._asking.timeouts,
             "reconnects": self._line.reconnects,
             "missed_slots": sum(self._missed(seat) for seat in self._seats.values()),
-            **self._polling.exceptions,
+            **self._asking.exceptions,
         }
 
     @property
@@ -177,7 +180,7 @@ class ModbusLink:
             cost_ns=seat.device.limit_ns,
             now_ns=self._now_ns(),
         )
-        self._stir()
+        self._alarm.stir()
         try:
             while True:
                 yield await outlet.take()
@@ -188,7 +191,7 @@ class ModbusLink:
     def refresh(self, device: str) -> None:
         """Ask this device at the next free moment; one that is silent, as soon as the share of the silent allows."""
         self._schedule.refresh(device, self._now_ns())
-        self._stir()
+        self._alarm.stir()
 
     @property
     def tap(self) -> Tap | None:
@@ -213,7 +216,7 @@ class ModbusLink:
             raise Unavailable(self._lost)
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._errands.add(Errand(work, paced, ns(longest), done))
-        self._stir()
+        self._alarm.stir()
         return await done
 
     async def inquire(self, request: guest.Request) -> guest.Response:
@@ -306,32 +309,17 @@ class ModbusLink:
 
     async def _rest(self) -> int:
         """Sleep until it is somebody's turn or something changes; what time it is then. Raises `Unavailable`."""
-        loop = asyncio.get_running_loop()
         moments = [self._schedule.wake_ns(), self._errands.wake_ns()]
         if self._schedule.by_clock:
             moments.append(self._now_ns() + LOOK_NS)
-        wake_ns = min((moment for moment in moments if moment is not None), default=None)
-        stirred: asyncio.Future[int] = loop.create_future()
-        self._stirred = stirred
-        timer = None
-        if wake_ns is not None:
-            timer = loop.call_later((wake_ns - self._now_ns()) / 1e9, _set, stirred, wake_ns)
-        try:
-            # A timer may fire a little early: then it is time all the same.
-            not_before_ns = await stirred
-        finally:
-            self._stirred = None
-            if timer is not None:
-                timer.cancel()
+        now_ns = await self._alarm.sleep(
+            min((moment for moment in moments if moment is not None), default=None)
+        )
         self._line.check()
-        return max(self._now_ns(), not_before_ns)
+        return now_ns
 
     def _follow_the_clock(self) -> None:
         self._schedule.follow(self._wall_ns() - self._now_ns())
-
-    def _stir(self) -> None:
-        if self._stirred is not None:
-            _set(self._stirred, 0)
 
     def _fail(self, why: str) -> None:
         self._lost = self._lost or why
@@ -363,11 +351,6 @@ class ModbusLink:
         seat.missed = self._missed(seat)
         seat.outlet = None
         self._schedule.remove(seat.device.id)
-
-
-def _set(future: asyncio.Future[int], value: int) -> None:
-    if not future.done():
-        future.set_result(value)
 
 
 def _framing(kind: FramingKind) -> Framing:

@@ -15,7 +15,7 @@ from typing import NamedTuple, Self
 
 from drivers.modbus.block import Block, Member, block
 from drivers.modbus.codec import Codec
-from drivers.modbus.registers import Table
+from drivers.modbus.registers import ADDRESSES, Table
 
 MOST_REGISTERS = 125
 """In one answer (Modbus Application Protocol V1.1b3, 6.3 and 6.4)."""
@@ -34,6 +34,12 @@ class Span(NamedTuple):
     def of(cls, block: Block) -> Self:
         """What a block asks for."""
         return cls(block.table, block.address, block.address + block.count)
+
+    @property
+    def possible(self) -> bool:
+        """Whether one request can ask for it."""
+        most = MOST_BITS if self.table.bits else MOST_REGISTERS
+        return 0 <= self.address < self.end <= min(ADDRESSES, self.address + most)
 
     def holds(self, other: Span) -> bool:
         """Whether all of the other lies in it."""

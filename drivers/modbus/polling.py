@@ -21,6 +21,7 @@ from typing import Final
 import structlog
 
 from agent.sample import Reason, Sample, nothing_learnt
+from drivers.modbus.asking import Asking
 from drivers.modbus.device import Device, Excuse, Group, Heard
 from drivers.modbus.exceptions import Meaning, meaning
 from drivers.modbus.framing import Question
@@ -28,7 +29,7 @@ from drivers.modbus.introduction import Introduced
 from drivers.modbus.line import Line
 from drivers.modbus.plan import Span
 from drivers.modbus.schedule import RETURN_NS, Schedule
-from drivers.modbus.transaction import Conversation, Refusal, Unfit
+from drivers.modbus.transaction import Conversation
 
 log = structlog.get_logger()
 
@@ -37,9 +38,6 @@ IN_VAIN: Final = 3
 SPLITS: Final = 16
 """So many refused blocks are halved in one turn, which is enough to find one address among any number; what is left is
 for the next."""
-HUNG_UP: Final = 3
-"""So many connections in a row that end over a question, and the link is lost: two may be one block's fault."""
-
 
 _STRANGER: Final = Meaning("not_the_profile", Reason.CONFIGURATION_ERROR)
 
@@ -47,21 +45,15 @@ _STRANGER: Final = Meaning("not_the_profile", Reason.CONFIGURATION_ERROR)
 class Polling:
     """Takes the turns of one link, one at a time."""
 
-    def __init__(self, link: str, line: Line, conversation: Conversation, schedule: Schedule) -> None:
+    def __init__(
+        self, link: str, line: Line, conversation: Conversation, schedule: Schedule, asking: Asking
+    ) -> None:
         """`link` is the link's id, for the log."""
         self._link = link
         self._line = line
+        self._asking = asking
         self._conversation = conversation
         self._schedule = schedule
-        self._in_vain = 0
-        """Time-outs since anybody answered."""
-        self._waited_for: Device | None = None
-        """Whose answer did not come last."""
-        self._hung_up = 0
-        """Connections that ended over a question since anybody answered."""
-        self.timeouts = 0
-        self.exceptions: dict[str, int] = {}
-        """By name."""
 
     async def turn(self, device: Device, number: int) -> Sequence[Sample]:
         """Poll a group of a device; one that is silent is probed first, and polled at once if it answers.
@@ -109,7 +101,7 @@ class Polling:
         asked = device.probe(failures, self._conversation.fenced)
         if asked is None:
             return meaning(None)
-        answer = await self._ask(device, asked)
+        answer = await self._asking.ask(device, asked)
         if isinstance(answer, bytes):
             return None
         return answer if answer.silent or self._doubted(device) else None
@@ -129,7 +121,7 @@ class Polling:
             while True:
                 asked = device.question(span)
                 fenced = self._conversation.fenced(asked)
-                answer = meaning(None) if fenced else await self._ask(device, asked)
+                answer = meaning(None) if fenced else await self._asking.ask(device, asked)
                 if isinstance(answer, bytes):
                     span = asking.send(answer)
                 elif answer.reason is Reason.CONFIGURATION_ERROR and not self._doubted(device):
@@ -178,7 +170,7 @@ class Polling:
             begun_ns = ended_ns
             answer: bytes | Meaning | None = silence or self._excuse(device, read.question, begun_ns)
             if answer is None:
-                answer = await self._ask(device, read.question)
+                answer = await self._asking.ask(device, read.question)
                 ended_ns = self._line.now_ns()
                 if isinstance(answer, bytes):
                     proven = True
@@ -203,47 +195,6 @@ class Polling:
             self._plan_again(device)
         return heard, silence
 
-    async def _ask(self, device: Device, asked: Question) -> bytes | Meaning:
-        """The data of the answer, or what it means that there is none."""
-        answer = await self._line.ask(asked, device.limit_ns / 1e9)
-        if isinstance(answer, bytes):
-            self._in_vain = 0
-            self._hung_up = 0
-            device.answer_ms = self._line.took_ns / 1e6
-            if device.trouble:
-                self._log_trouble(device, asked, None)
-            return answer
-        device.errors += 1
-        if isinstance(answer, Refusal):
-            return self._refusal(device, asked, answer)
-        match answer:
-            case None:
-                self.timeouts += 1
-                self._in_vain += 1
-                device.overshadowed = self._in_vain > 1 and self._waited_for is not device
-                self._waited_for = device
-            case Unfit(kind="lost", words=words):
-                self._hung_up += 1
-                if self._hung_up == HUNG_UP:
-                    raise self._line.unavailable(words)
-            case Unfit():
-                self._in_vain = 0
-        return meaning(answer)
-
-    def _refusal(self, device: Device, asked: Question, refusal: Refusal) -> Meaning:
-        """Take note of an exception; what it means."""
-        self._in_vain = 0
-        self._hung_up = 0
-        what = meaning(refusal)
-        self.exceptions[what.name] = self.exceptions.get(what.name, 0) + 1
-        if what.address and self._conversation.suspects(asked.unit, self._line.now_ns()):
-            what = what._replace(address=False)  # it may be the answer to an earlier question
-        if not what.silent:
-            device.answer_ms = self._line.took_ns / 1e6
-            if not what.address:
-                self._log_trouble(device, asked, what)
-        return what
-
     # --- addresses that a device does not have -----------------------------------------------------------------
 
     async def _ask_again(self, device: Device) -> None:
@@ -255,7 +206,7 @@ class Polling:
         asked = device.question(span)
         if self._conversation.fenced(asked):
             return
-        answer = await self._ask(device, asked)
+        answer = await self._asking.ask(device, asked)
         ended_ns = self._line.now_ns()
         if isinstance(answer, bytes):
             device.refusals.drop(span)
@@ -290,8 +241,8 @@ class Polling:
         (log.warning if news else log.debug)(
             "device.silent", link=self._link, device=device.id, reason=silence.name, error=silence.words
         )
-        if self._in_vain >= max(IN_VAIN, self._schedule.asked) and self._schedule.all_silent:
-            self._in_vain = 0
+        if self._asking.in_vain >= max(IN_VAIN, self._schedule.asked) and self._schedule.all_silent:
+            self._asking.in_vain = 0
             self._line.drop("nobody answers on it")
 
     def hear(self, devices: Sequence[Device]) -> None:
@@ -320,25 +271,8 @@ class Polling:
         now_ns = self._line.now_ns()
         self._schedule.charge(now_ns, self._spent_ns(begun_ns, now_ns))
         device.excused[asked] = Excuse(what, now_ns + RETURN_NS // 2)
-        self._log_trouble(device, asked, what)
+        self._asking.log_trouble(device, asked, what)
 
     def _spent_ns(self, begun_ns: int, now_ns: int) -> int:
         """What a failure took from the others: the silence that may have to follow is theirs too."""
         return now_ns - begun_ns + self._conversation.wait_ns(now_ns)
-
-    def _log_trouble(self, device: Device, asked: Question, what: Meaning | None) -> None:
-        """Say once that a block brings nothing, and once that it does again."""
-        before = device.trouble.pop(asked, None)
-        if what is not None:
-            device.trouble[asked] = what.name
-        if before != (what and what.name):
-            (log.warning if what else log.info)(
-                "block.refused" if what else "block.answered",
-                link=self._link,
-                device=device.id,
-                function=asked.function,
-                address=asked.address,
-                count=asked.count,
-                reason=what.name if what else before,
-                error=what.words if what else "",
-            )

@@ -76,7 +76,8 @@ class Refusals:
             return  # nothing, or nothing of ours
         if remembered.content == self._content:
             for span, times in remembered.refused:
-                self._known[span] = _Refused(times, now_ns + min(_wait_ns(times), RESTART_NS))
+                if span.possible:  # the file may have been damaged
+                    self._known[span] = _Refused(times, now_ns + min(_wait_ns(times), RESTART_NS))
 
     def add(self, span: Span, now_ns: int) -> bool:
         """It was refused; whether that is news."""
