@@ -16,7 +16,7 @@ from agent.commissioning import Commissioning
 from agent.interfaces import Context, Emulation, Link
 from drivers.modbus import bus_time, fitting
 from drivers.modbus.bus_time import notes
-from drivers.modbus.fitting import owner, warnings
+from drivers.modbus.fitting import look, owner, warnings
 from drivers.modbus.settings import (
     DeviceSettings,
     LinkSettings,
@@ -34,6 +34,7 @@ __all__ = [
     "as_written",
     "commissioning",
     "emulate",
+    "look",
     "notes",
     "open",
     "owner",

@@ -13,6 +13,7 @@ from pymodbus.pdu import DecodePDU, ModbusPDU
 
 from drivers.modbus.framing import Frame, Malformed, Question
 
+NOISE: Final = 16
 _START: Final = b":"
 _END: Final = b"\r\n"
 _SHORTEST: Final = 4
@@ -23,8 +24,8 @@ class Ascii:
     """See `drivers.modbus.framing.Framing`."""
 
     identified = False
-    longest = 513
-    """Colon, 2 x (unit, 253 bytes of PDU, checksum) digits, CR and LF."""
+    longest = 513 + NOISE
+    """Colon, 2 x (unit, 253 bytes of PDU, checksum) digits, CR and LF; and what noise may be before it."""
 
     def __init__(self) -> None:
         self._framer = FramerAscii(DecodePDU(is_server=False))
@@ -44,14 +45,13 @@ class Ascii:
     def take(self, received: memoryview, asked: Question | None) -> Frame | None:  # noqa: ARG002  # the colon tells
         """Take the first frame; `None` while it is not whole. What lies before a colon is noise. Raises `Malformed`."""
         octets = bytes(received)
-        end = octets.find(_END)
-        if end < 0:
+        start = octets.find(_START)
+        end = octets.find(_END, max(start, 0))
+        if start < 0 or end < 0:
             if len(octets) >= self.longest:
-                raise Malformed(f"no end of a line in {len(octets)} characters")
+                raise Malformed(f"no frame in {len(octets)} characters")
             return None
         start = octets.rfind(_START, 0, end)  # a frame that was broken off is followed by a whole one
-        if start < 0:
-            raise Malformed(f"a line without a colon: {octets[:16]!r}")
         try:
             content = bytes.fromhex(octets[start + 1 : end].decode("ascii"))
         except ValueError as error:
@@ -59,3 +59,7 @@ class Ascii:
         if len(content) < _SHORTEST or sum(content) & 0xFF:  # the checksum makes the sum of all bytes zero
             raise Malformed(f"wrong checksum: {octets[start:end][:16]!r}")
         return Frame(0, content[0], content[1:-1], end + len(_END))
+
+    def begins(self, rest: memoryview, asked: Question) -> bool:  # noqa: ARG002  # the colon tells
+        """Whether there is a colon in it."""
+        return _START in bytes(rest)

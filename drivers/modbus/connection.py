@@ -77,6 +77,9 @@ class Connection(ABC):
             self.ended = why
             self._hang_up()
 
+    def listen(self) -> None:  # noqa: B027  # for most the event loop has it in hand
+        """Take in what has come while the event loop stood still."""
+
     # --- how bytes are moved -----------------------------------------------------------------------------------
 
     @abstractmethod

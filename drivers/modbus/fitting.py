@@ -6,13 +6,12 @@ for is found in `bus_time`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 from agent.fields import duration_text
 from drivers.modbus.ends import FramingKind, Transport
+from drivers.modbus.ports import FOLDERS, UNSTABLE, lasting_name
 from drivers.modbus.settings import LinkSettings
 
 RTU_BITS: Final = 8
@@ -68,16 +67,10 @@ def _problems_of_the_way(link: LinkSettings) -> Iterator[tuple[tuple[str | int, 
         )
 
 
-UNSTABLE = re.compile(r"/dev/tty(USB|ACM)[0-9]+")
-"""Names that the kernel gives in the order in which adapters are found."""
-BY_ID = Path("/dev/serial/by-id")
-
-
 def warnings(link: LinkSettings) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """What will work, and may hurt later: as `problems`."""
     if link.serial and UNSTABLE.fullmatch(str(link.serial.port)):
-        stable = [name for name in sorted(BY_ID.glob("*")) if name.resolve() == link.serial.port]
-        instead = str(stable[0]) if stable else f"the one under {BY_ID}"
+        instead = lasting_name(link.serial.port) or f"its name under {FOLDERS[0]}"
         yield (
             ("serial", "port"),
             f"port: {link.serial.port} may be another adapter after the next start: write {instead} instead",
@@ -88,3 +81,12 @@ def warnings(link: LinkSettings) -> Iterator[tuple[tuple[str | int, ...], str]]:
         if doubt and doubt not in said:
             said.add(doubt)
             yield ("devices", index, "profile"), f"profile: not verified: {doubt}"
+
+
+def look(link: LinkSettings) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What is wrong on this machine: a file for TLS that is not there, or does not hold what it should."""
+    if link.tls:
+        from agent.tls import look  # noqa: PLC0415  # OpenSSL is loaded for those who use it
+
+        for setting, words in look(link.tls.ca_file, link.tls.certificate_file, link.tls.key_file):
+            yield ("tls", setting), words

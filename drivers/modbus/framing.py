@@ -29,6 +29,14 @@ _BIT_FUNCTIONS: Final = {1, 2}
 _COUNTING: Final = {15, 16}
 """Functions that write several, and answer with how many."""
 
+_READ_BYTES: Final = 5
+"""Function, address and count: a request to read, and the answer to one that writes several."""
+
+EXCEPTION: Final = 0x80
+"""Set in the function code of an exception response."""
+_EXCEPTION_BYTES: Final = 2
+"""Function and exception code."""
+
 VARIANTS: Final = 12
 """So many lengths are tried on a unit whose missing answers may still come."""
 
@@ -78,7 +86,7 @@ class Framing(Protocol):
     """Whether frames carry transaction ids. A framing without them is taken up again after silence (Modbus over
     Serial Line V1.02, 2.5.1.1); one with them is a stream, which cannot be taken up again once it is damaged."""
     longest: int
-    """Bytes of the longest frame."""
+    """Bytes of the longest frame, with the noise that is tolerated before it: `take` finds something in so many."""
 
     def request(self, pdu: ModbusPDU) -> bytes:
         """Frame a request."""
@@ -92,8 +100,30 @@ class Framing(Protocol):
     def take(self, received: memoryview, asked: Question | None) -> Frame | None:
         """Take the first frame; `None` while it is not whole. Raises `Malformed`.
 
-        What is `asked` helps a framing that can be damaged to find the answer behind what noise put before it.
+        What is `asked` helps a framing that can be damaged to find the answer behind what noise put before it. On one
+        that can be shared, the frame may be a request of another master, or the answer to that; see `wanted`.
         """
+
+    def begins(self, rest: memoryview, asked: Question) -> bool:
+        """Whether this, come behind an answer to what was asked, may be the beginning of another; else it is noise."""
+
+
+def wanted(pdu: bytes) -> int | None:
+    """What a request has for its answer (`Question.size`), if this PDU is a request; `None` if it is an answer.
+
+    An answer with three bytes of bits looks like a request. A request that writes one value is its answer.
+    """
+    if pdu[0] in _REQUESTS and len(pdu) == _READ_BYTES:
+        count = int.from_bytes(pdu[3:])
+        return (count + 7) // 8 if pdu[0] in _BIT_FUNCTIONS else count * 2
+    if pdu[0] in _COUNTING and len(pdu) > _READ_BYTES:
+        return _READ_BYTES - 2
+    return None
+
+
+def refuses(pdu: bytes) -> bool:
+    """Whether this PDU is an exception response (Modbus Application Protocol V1.1b3, 7)."""
+    return bool(pdu[0] & EXCEPTION) and len(pdu) == _EXCEPTION_BYTES
 
 
 def question(framing: Framing, *, unit: int, function: int, address: int, count: int) -> Question:

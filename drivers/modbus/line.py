@@ -22,6 +22,7 @@ from agent.interfaces import Unavailable
 from drivers.modbus.connection import Connection, Lost, Tap
 from drivers.modbus.ends import FramingKind, Transport
 from drivers.modbus.framing import Question
+from drivers.modbus.line_time import FAST
 from drivers.modbus.settings import LinkSettings
 from drivers.modbus.transaction import Answer, Conversation, Unfit
 
@@ -29,11 +30,10 @@ log = structlog.get_logger()
 
 
 TIMER_NS: Final = 1_000_000
-"""What the timers of an event loop are good for. The rest of a silence is slept out to the microsecond: at 19,200 bits
-a second a silence is 2 ms, and each one that is a millisecond too long costs three percent of the line."""
-
-OVERHEARD: Final = 3
-"""So many frames that nobody of ours had asked for, and there is another master."""
+"""What the timers of an event loop are good for: they fire up to a millisecond late. The rest of a silence is slept out
+with the loop standing still, to the microsecond: at 19,200 bits a second a silence is 2 ms, and each one that is a
+millisecond too long costs three percent of the line. On faster lines it is left to the timers, since there the loop
+would stand still for a tenth of the time."""
 
 
 class Line:
@@ -54,6 +54,7 @@ class Line:
         self._connection: Connection | None = None
         self._tap: Tap | None = None
         self._time = settings.line_time
+        self._hurried = self._time is not None and self._time.speed <= FAST
         self._said_drop = False
         self._said: set[str] = set()
         self.reconnects = 0
@@ -131,18 +132,31 @@ class Line:
 
     async def _ready(self) -> Connection:
         """Wait until the line is free and a connection is there."""
+        opened = False
+        while True:
+            await self._free()
+            self.check()
+            if broken := self._conversation.broken:
+                self.drop(broken)
+            if self._connection is not None and not self._connection.ended:
+                return self._connection
+            if opened and self._connection is not None:  # in the pause behind connecting
+                raise self.unavailable(self._connection.ended)
+            self.reconnects += 1
+            await self.connect()
+            opened = True
+
+    async def _free(self) -> None:
+        """Wait until something may be asked."""
         while wait_ns := self._conversation.wait_ns(self.now_ns()):
-            if wait_ns > TIMER_NS:
+            if not self._hurried:
+                await sleep(wait_ns / 1e9)
+            elif wait_ns > TIMER_NS:
                 await sleep((wait_ns - TIMER_NS) / 1e9)
             else:
                 time.sleep(wait_ns / 1e9)  # noqa: ASYNC251  the loop's timers would take a whole millisecond
-        self.check()
-        if broken := self._conversation.broken:
-            self.drop(broken)
-        if self._connection is not None and not self._connection.ended:
-            return self._connection
-        self.reconnects += 1
-        return await self.connect()
+                if self._connection is not None:
+                    self._connection.listen()
 
     def _transfer_s(self, question: Question) -> float:
         """How long question and answer take on a serial line: a device's time limit is for its thinking alone."""
@@ -160,7 +174,7 @@ class Line:
             )
         if conversation.hears_itself:
             self._say_once("link.hears_itself", "the line brings back what is sent; it is thrown away")
-        if conversation.counts["overheard"] >= OVERHEARD:
+        if conversation.other_master:
             self._say_once(
                 "link.other_master",
                 "somebody else asks on this line: a line has one master; find it, or some answers will be lost",

@@ -13,6 +13,7 @@ import fcntl
 import os
 import termios
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import serial
@@ -21,6 +22,7 @@ from serial.rs485 import RS485Settings
 from agent.aside import aside
 from drivers.modbus.connection import Connection
 from drivers.modbus.ends import Level, Parity, Serial
+from drivers.modbus.ports import holder
 from drivers.modbus.settings import LinkSettings
 from drivers.modbus.transaction import Conversation
 
@@ -30,14 +32,14 @@ _PARITY: Final = {
     Parity.ODD: serial.PARITY_ODD,
 }
 
+_GONE: Final = "the port is gone: was the adapter pulled out?"
+_TAKEN: Final = {errno.EWOULDBLOCK, errno.EBUSY}
 _WORDS: Final = {
     errno.ENOENT: "there is no such port: is the adapter plugged in?",
     errno.ENODEV: "there is no such port: is the adapter plugged in?",
     errno.ENXIO: "there is no such port: is the adapter plugged in?",
     errno.EACCES: "no permission: is the user in the port's group (dialout)?",
     errno.EPERM: "no permission: is the user in the port's group (dialout)?",
-    errno.EWOULDBLOCK: "another program has it open: stop that one, a line has one owner",
-    errno.EBUSY: "another program has it open: stop that one, a line has one owner",
     errno.ENOTTY: "it is no serial port",
     errno.EINVAL: "it does not take these settings (speed, parity, stop_bits, data_bits)",
 }
@@ -50,8 +52,10 @@ async def connect(
     if settings.serial is None:
         raise ValueError(f"link {settings.id}: no serial line")  # a bug of the caller
     line = settings.serial
-    opened = aside(lambda: _open(line), f"open {line.port}")
-    return SerialPort(await opened, conversation, now_ns, stir)
+    port = await aside(lambda: _open(line), f"open {line.port}")
+    connection = SerialPort(port, conversation, now_ns, stir)
+    asyncio.get_running_loop().add_reader(port.fileno(), connection.listen)
+    return connection
 
 
 def _open(line: Serial) -> serial.Serial:
@@ -66,8 +70,9 @@ def _open(line: Serial) -> serial.Serial:
             exclusive=True,
         )
     except (OSError, ValueError, termios.error) as error:
-        raise _refusal(error) from error
+        raise _refusal(error, line.port) from error
     try:
+        _say_when_empty(port)
         if line.rs485:
             _switch_direction(port, line)
         with contextlib.suppress(OSError):
@@ -79,6 +84,13 @@ def _open(line: Serial) -> serial.Serial:
         port.close()
         raise
     return port
+
+
+def _say_when_empty(port: serial.Serial) -> None:
+    """Have reading tell a port with nothing to read from one that is gone (termios(3), VMIN: else both give no bytes)."""
+    attributes = termios.tcgetattr(port.fileno())
+    attributes[-1][termios.VMIN] = 1
+    termios.tcsetattr(port.fileno(), termios.TCSANOW, attributes)
 
 
 def _switch_direction(port: serial.Serial, line: Serial) -> None:
@@ -96,10 +108,12 @@ def _switch_direction(port: serial.Serial, line: Serial) -> None:
         raise OSError("its driver knows no RS-485 mode: leave `rs485` out") from error
 
 
-def _refusal(error: Exception) -> OSError:
+def _refusal(error: Exception, port: Path) -> OSError:
     """The same in words for a person: of some errors pyserial has the number only in the error before it."""
     for each in (error, error.__context__):
         number = getattr(each, "errno", None) or (each.args[0] if each is not None and each.args else None)
+        if number in _TAKEN:
+            return OSError(f"{holder(port)} has it open: stop that one, a line has one owner")
         if number in _WORDS:
             return OSError(_WORDS[number])
     return OSError(str(error))
@@ -118,7 +132,6 @@ class SerialPort(Connection):
         super().__init__(conversation, now_ns, stir)
         self._port = port
         self._fd = port.fileno()
-        asyncio.get_running_loop().add_reader(self._fd, self._readable)
 
     def _send(self, request: bytes) -> None:
         try:
@@ -138,21 +151,23 @@ class SerialPort(Connection):
             termios.tcflush(self._fd, termios.TCIOFLUSH)
         self._port.close()
 
-    def _readable(self) -> None:
-        space = self._conversation.space()
-        try:
-            octets = os.read(self._fd, len(space))
-        except BlockingIOError:
-            return
-        except OSError as error:
-            self._end(_gone(error), failed=True)
-            return
-        if not octets:  # readable, and nothing to read: the adapter was pulled out
-            self._end("the port is gone: was the adapter pulled out?", failed=True)
-            return
-        space[: len(octets)] = octets
-        self._received(len(octets))
+    def listen(self) -> None:
+        """Take in what has come; called by the event loop, and after the loop stood still."""
+        while not self.ended:
+            space = self._conversation.space()
+            try:
+                octets = os.read(self._fd, len(space))
+            except BlockingIOError:
+                return
+            except OSError as error:
+                self._end(_gone(error), failed=True)
+                return
+            if not octets:
+                self._end(_GONE, failed=True)
+                return
+            space[: len(octets)] = octets
+            self._received(len(octets))
 
 
 def _gone(error: OSError) -> str:
-    return "the port is gone: was the adapter pulled out?" if error.errno == errno.EIO else str(error)
+    return _GONE if error.errno == errno.EIO else str(error)

@@ -16,8 +16,8 @@ still shows: until the unit has caught up, each question to it has an answer of 
 has, and an exception proves nothing. (What nobody can tell on such a line is a second copy of an answer from the
 answer to an equal question that follows.)
 
-**Who else is there.** A line may bring back what we send (two-wire adapters), and another master may be at work on it:
-the first is found at the first answer and thrown away from then on, the second is counted as `overheard`.
+A line without ids is also one that others can be heard on: our own echo (`echo`), another master (`overhearing`). What
+another master asks for is fenced like a question of ours that went unanswered.
 """
 
 from __future__ import annotations
@@ -26,12 +26,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from drivers.modbus.framing import Frame, Framing, Malformed, Question
-
-_EXCEPTION: Final = 0x80
-"""Set in the function code of an exception response (Modbus Application Protocol V1.1b3, 7)."""
-_EXCEPTION_BYTES: Final = 2
-"""Function and exception code."""
+from drivers.modbus.echo import Echo
+from drivers.modbus.framing import EXCEPTION, Frame, Framing, Malformed, Question, refuses, wanted
+from drivers.modbus.missing import Missing
+from drivers.modbus.overhearing import Heard, Overhearing
 
 IDS: Final = 0xFFFF
 """Transaction ids run from 1 to 65535: 0 is what a peer answers with that does not echo them."""
@@ -40,9 +38,7 @@ RECENT: Final = 256
 STRAYS: Final = 16
 """More answers than this that nobody waits for, between two questions, and the stream is nonsense."""
 BURST_NS: Final = 50_000_000
-"""What is overheard without such a gap is one frame, or one exchange: counted once."""
-REMEMBERED_NS: Final = 60_000_000_000
-"""After this and ten times the quiet, an answer is not believed to be still under way."""
+"""Bytes that nobody asked for, with such a gap between them, do not belong together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,30 +86,41 @@ class Conversation:
         self._buffer = memoryview(bytearray(framing.longest))
         self._filled = 0
         self._question: Question | None = None
-        self._sent = b""
-        """The question as it went out, for as long as its echo may still come."""
         self._identity = 0
         self._strays = 0
-        self._unanswered: dict[int, dict[int, int]] = {}
-        """By unit: the lengths of answers that may still come, and until when."""
+        self._missing = Missing(quiet_ns)
         self._free_ns = 0
         self._unit_free_ns: dict[int, int] = {}
         """By unit that needs a pause."""
         self._given_up: dict[int, int] = {}
         """By transaction id: the units whose answers were given up."""
-        self._overheard_ns = 0
-        """Until when what is overheard belongs to what was overheard before."""
+        self._stirred_ns = 0
+        """When something came last that nobody had asked for."""
+        self._yielding_ns = 0
+        """Since when others have the line."""
+        self._theirs: tuple[int, int] | None = None
+        """Unit and length of a missing answer that is to be somebody else's."""
+        self._echo = Echo(possible=not framing.identified)
+        self._overhearing = Overhearing()
         self.heard: list[int] = []
         """Units that were given up and have answered since, too late. Emptied by whoever takes note of it."""
         self.echoes: bool | None = None if framing.identified else False
         """Whether the peer echoes ids; `None` until its first answer. Once it was seen not to, that stands."""
-        self.hears_itself: bool | None = False if framing.identified else None
-        """Whether the line brings back what we send, as two-wire adapters may; `None` until that is known."""
         self.broken = ""
         """Why the connection must be dropped before anything else is asked; empty while it is sound."""
         self.counts: dict[str, int] = dict.fromkeys(
-            ("requests", "answers", "exceptions", "foreign", "malformed", "late", "overheard"), 0
+            ("requests", "answers", "exceptions", "foreign", "malformed", "late", "overheard", "noise"), 0
         )
+
+    @property
+    def hears_itself(self) -> bool:
+        """Whether the line is known to bring back what we send."""
+        return self._echo.heard is True
+
+    @property
+    def other_master(self) -> bool:
+        """Whether somebody else asks on the line."""
+        return self._overhearing.other_master
 
     def opened(self, rest_ns: int = 0) -> None:
         """A new connection is there: nothing of the old one can come on it. Nothing is asked until `rest_ns`."""
@@ -148,23 +155,18 @@ class Conversation:
         if self._filled:
             if self._framing.identified:
                 self._break("malformed", "half an answer is left in the stream")
-            self._filled = 0
+                self._filled = 0
+            else:
+                self._drain()
         return 0
 
     def suspects(self, unit: int, now_ns: int) -> bool:
         """Whether an answer of this unit may still be under way; its next answer is to prove the unit, not to be used."""
-        missing = self._unanswered.get(unit)
-        if missing is None:
-            return False
-        for size in [size for size, until_ns in missing.items() if until_ns <= now_ns]:
-            del missing[size]
-        if not missing:
-            del self._unanswered[unit]
-        return bool(missing)
+        return self._missing.suspects(unit, now_ns)
 
     def fenced(self, asked: Question) -> bool:
         """Whether an answer that is still under way would pass for the answer to this question."""
-        return asked.size in self._unanswered.get(asked.unit, ())
+        return asked.size in self._missing.of(asked.unit)
 
     def ask(self, asked: Question, now_ns: int) -> bytes:
         """Ask, and get the bytes to send. Not before `wait_ns` is over, not while fenced, one at a time."""
@@ -175,8 +177,7 @@ class Conversation:
         self._strays = 0
         self.counts["requests"] += 1
         request = self._framing.stamp(asked.frame, self._identity)
-        if self.hears_itself is not False:
-            self._sent = request
+        self._echo.sent(request, asked)
         return request
 
     def space(self) -> memoryview:
@@ -185,19 +186,23 @@ class Conversation:
 
     def received(self, count: int, now_ns: int) -> Answer | None:
         """Take in `count` bytes put into `space`; the outcome of the outstanding question, or `None` as yet."""
+        if self._question is None and not self._framing.identified:
+            self._unasked(count, now_ns)
+            return None
         self._filled += count
-        if self._question is None and self._strange(now_ns):
-            return None
-        if self._sent and not self._past_echo():
-            return None
+        if self._echo.due:
+            echo = self._echo.length(self._buffer[: self._filled])
+            if echo is None:
+                return None
+            self._keep_from(echo)
         start, answer = 0, None
         try:
-            while start < self._filled and not self.broken:
+            while start < self._filled and not self.broken and (self._question or self._framing.identified):
                 frame = self._framing.take(self._buffer[start : self._filled], self._question)
                 if frame is None:
                     break
                 start += frame.length
-                answer = self._judge(frame, now_ns, more=start < self._filled) or answer
+                answer = self._judge(frame, now_ns, start) or answer
         except Malformed as error:
             start = self._filled
             answer = self._end("malformed", str(error), now_ns) or answer
@@ -209,7 +214,6 @@ class Conversation:
 
         What came on a line without ids and made no answer is one of the kind `malformed`.
         """
-        self._sent = b""
         if self._question is not None:
             if self._filled and not self._framing.identified:
                 octets = bytes(self._buffer[: self._filled])
@@ -226,51 +230,91 @@ class Conversation:
                 self._break("malformed", "half an answer came")
         return None
 
-    # --- what else is on the line ------------------------------------------------------------------------------
+    # --- what nobody asked for, on a line that is taken up again -----------------------------------------------
 
-    def _past_echo(self) -> bool:
-        """Throw away the question's own echo; `False` while what came may still be no more than that.
-
-        Nothing tells the echo of a write from its answer: until it is known that the line has echoes, it is the answer.
-        """
-        asked, sent = self._question, self._sent
-        count = min(self._filled, len(sent))
-        if bytes(self._buffer[:count]) == sent[:count]:
-            if count < len(sent):
-                return False
-            if self.hears_itself or not (asked and asked.mirrored):
-                self.hears_itself = True
-                self._keep_from(count)
-        self._sent = b""
-        return self._filled > 0
-
-    def _strange(self, now_ns: int) -> bool:
-        """Whether this is somebody else's conversation: nothing was asked, and nothing of ours is still to come."""
-        if self._framing.identified or self._unanswered:
-            return False
-        if now_ns >= self._overheard_ns:
-            self.counts["overheard"] += 1
-        self._overheard_ns = now_ns + BURST_NS
+    def _unasked(self, count: int, now_ns: int) -> None:
+        """Take in what came while nothing was outstanding."""
+        if now_ns - self._stirred_ns > BURST_NS:
+            self._drain()
+        self._stirred_ns = now_ns
+        self._filled += count
+        start = 0
+        try:
+            while frame := self._framing.take(self._buffer[start : self._filled], None):
+                start += frame.length
+                self._overhear(frame, now_ns)
+        except Malformed:
+            self.counts["noise"] += 1
+            start = self._filled
+        self._keep_from(start)
+        if self._filled == len(self._buffer):
+            self._drain()
         self._free_ns = max(self._free_ns, now_ns + self._pause_ns)
+
+    def _drain(self) -> None:
+        """Throw away what makes no frame."""
+        self.counts["noise"] += bool(self._filled)
         self._filled = 0
-        return True
+
+    def _overhear(self, frame: Frame, now_ns: int) -> Heard:
+        """Take note of a frame that answers no question of ours."""
+        heard = self._overhearing.judge(frame, now_ns, self._missing.of(frame.unit))
+        match heard:
+            case Heard.LATE:
+                self.counts["late"] += 1
+            case Heard.REQUEST:
+                self.counts["overheard"] += 1
+                self._yield(frame, now_ns)
+            case Heard.REPLY if self._theirs:
+                self._missing.drop(*self._theirs)
+                self._theirs = None
+            case Heard.OVERHEARD:
+                self.counts["overheard"] += 1
+        return heard
+
+    def _passes(self, frame: Frame, asked: Question, now_ns: int) -> bool:
+        """Whether a frame that is no answer may be passed over while the answer is waited for."""
+        heard = self._overhear(frame, now_ns)
+        if heard is Heard.REQUEST:  # unless nothing would tell the answer to it from ours
+            return self._overhearing.due != (asked.unit, asked.size)
+        return heard is not Heard.OVERHEARD or self.other_master
+
+    def _yield(self, frame: Frame, now_ns: int) -> None:
+        """Let another master have its answer; it is missing like one of ours, and waited for twice as long at most."""
+        if self._free_ns <= now_ns:
+            self._yielding_ns = now_ns
+        until_ns = min(now_ns + self._quiet_ns, self._yielding_ns + 2 * self._quiet_ns)
+        self._free_ns = max(self._free_ns, until_ns)
+        size = wanted(frame.pdu)
+        if size is not None and size not in self._missing.of(frame.unit):
+            self._theirs = frame.unit, size
+            self._missing.add(frame.unit, size, now_ns)
 
     # --- which answer fits -------------------------------------------------------------------------------------
 
-    def _judge(self, frame: Frame, now_ns: int, *, more: bool) -> Answer | None:
-        """Say what a frame is; `more` bytes have come behind it."""
+    def _judge(self, frame: Frame, now_ns: int, end: int) -> Answer | None:
+        """Say what a frame is, behind whose `end` more may have come."""
         asked = self._question
         if self._framing.identified and (frame.identity or self.echoes):
             if asked is None or frame.identity != self._identity:
                 return self._stray(frame, now_ns)
             if self.echoes is None:
                 self.echoes = True
-                self._unanswered.clear()  # what is still under way has an id of its own
+                self._missing.clear()  # what is still under way has an id of its own
         else:
             self.echoes = False
-            if asked is None or (frame.unit != asked.unit and frame.unit in self._unanswered):
+            if asked is None or (frame.unit != asked.unit and self._missing.of(frame.unit)):
                 return self._late(now_ns)
-            if more:  # which of the two is the late one? Nobody can tell
+            if (
+                not self._framing.identified
+                and not _answers(frame, asked)
+                and self._passes(frame, asked, now_ns)
+            ):
+                return None
+            rest = self._buffer[end : self._filled]
+            if rest and self._framing.begins(
+                rest, asked
+            ):  # which of the two is the late one? Nobody can tell
                 return self._unfit(frame, "foreign", "more than one answer to one question", now_ns)
         return self._match(asked, frame, now_ns)
 
@@ -280,11 +324,11 @@ class Conversation:
         function = pdu[0]
         if frame.unit != asked.unit:
             return self._unfit(frame, "foreign", f"unit {frame.unit} answers for unit {asked.unit}", now_ns)
-        if function == asked.function | _EXCEPTION and len(pdu) == _EXCEPTION_BYTES:
+        if function == asked.function | EXCEPTION and refuses(pdu):
             self.counts["exceptions"] += 1
-            self._answered(asked.unit, now_ns)
-            if asked.unit in self._unanswered:  # to which of the questions? All exceptions have one length
-                self._miss(asked, now_ns)
+            self._answered(frame, now_ns)
+            if self._missing.of(asked.unit):  # to which of the questions? All exceptions have one length
+                self._missing.add(asked.unit, asked.size, now_ns)
             return Refusal(pdu[1])
         if function != asked.function:
             return self._unfit(
@@ -297,17 +341,18 @@ class Conversation:
             words = f"{len(pdu) - 2} bytes of data, byte count {pdu[1]}, expected {asked.size}"
             return self._unfit(frame, "malformed", words, now_ns)
         self.counts["answers"] += 1
-        if self.hears_itself is None:
-            self.hears_itself = False
-        self._answered(asked.unit, now_ns)
-        self._unanswered.pop(asked.unit, None)  # answers come in the order of the questions
+        self._answered(frame, now_ns)
+        self._missing.caught_up(asked.unit)
         return pdu[2:]
 
-    def _answered(self, unit: int, now_ns: int) -> None:
+    def _answered(self, frame: Frame, now_ns: int) -> None:
         self._question = None
         self._free_ns = now_ns + self._pause_ns
-        if unit in self._pauses_ns:
-            self._unit_free_ns[unit] = now_ns + self._pauses_ns[unit]
+        if frame.unit in self._pauses_ns:
+            self._unit_free_ns[frame.unit] = now_ns + self._pauses_ns[frame.unit]
+        if not self._framing.identified:
+            self._echo.answered()
+            self._overhearing.answered(frame)
 
     def _stray(self, frame: Frame, now_ns: int) -> Answer | None:
         """An identified answer to something else than the outstanding question."""
@@ -316,7 +361,7 @@ class Conversation:
             return self._unfit(frame, "foreign", "no transaction id any more", now_ns)
         if (self._identity - frame.identity) % IDS < RECENT:
             given_up = self._given_up.pop(frame.identity, None)
-            if given_up == frame.unit and not frame.pdu[0] & _EXCEPTION:
+            if given_up == frame.unit and not frame.pdu[0] & EXCEPTION:
                 self.heard.append(frame.unit)
             return self._late(now_ns)
         return self._unfit(
@@ -350,12 +395,8 @@ class Conversation:
 
     def _fence(self, asked: Question, now_ns: int) -> None:
         if not self.echoes:
-            self._miss(asked, now_ns)
+            self._missing.add(asked.unit, asked.size, now_ns)
             self._free_ns = now_ns + self._quiet_ns
-
-    def _miss(self, asked: Question, now_ns: int) -> None:
-        until_ns = now_ns + REMEMBERED_NS + 10 * self._quiet_ns
-        self._unanswered.setdefault(asked.unit, {})[asked.size] = until_ns
 
     def _keep_from(self, start: int) -> None:
         """Move what is left of the stream to the front; of a stream that is broken nothing is left."""
@@ -363,3 +404,10 @@ class Conversation:
         if start and rest:
             self._buffer[:rest] = self._buffer[start : self._filled]
         self._filled = rest
+
+
+def _answers(frame: Frame, asked: Question) -> bool:
+    """Whether a frame, if it fits, is the answer, and not the request of another master to the same unit."""
+    if frame.unit != asked.unit:
+        return False
+    return wanted(frame.pdu) is None or frame.pdu[:2] == bytes([asked.function, asked.size])

@@ -61,19 +61,11 @@ async def connect(
 
 def look(settings: UplinkSettings) -> Iterator[tuple[tuple[str, ...], str]]:
     """What is wrong on this machine (agent.settings): a file of certificates that is not there, or is none."""
-    if settings.tls is None or settings.tls.ca_file is None:
-        return
-    import ssl  # noqa: PLC0415  # with the first connection, or when `check` looks
+    if settings.tls:
+        from agent.tls import look  # noqa: PLC0415  # OpenSSL is loaded for those who use it
 
-    try:
-        ssl.create_default_context(cafile=settings.tls.ca_file)
-    except ssl.SSLError:
-        yield (
-            ("tls", "ca_file"),
-            f"ca_file: expected certificates in PEM form; found none in {settings.tls.ca_file}",
-        )
-    except OSError as error:
-        yield ("tls", "ca_file"), f"ca_file: {settings.tls.ca_file}: {(error.strerror or str(error)).lower()}"
+        for setting, words in look(settings.tls.ca_file):
+            yield ("tls", setting), words
 
 
 def owner(settings: UplinkSettings) -> str:

@@ -106,7 +106,6 @@ def test_only_the_answer_that_repeats_what_was_written_says_that_it_was(framing,
         wrong[at] ^= 0x40
         for answer, right in ((asked.expected, True), (bytes(wrong), False)):
             conversation = Conversation(framing, quiet_ns=1)
-            conversation.hears_itself = False
             request = conversation.ask(asked, 0)
             octets = framed(framing, request, 5, answer)
             conversation.space()[: len(octets)] = octets

@@ -152,9 +152,9 @@ async def test_late_answers_are_never_booked(kind):
 
 
 async def test_a_port_has_one_owner():
-    """A second link, or program, is told that another has it, and disturbs nothing."""
+    """A second link is told who has it, and disturbs nothing."""
     async with SerialLine() as line, opened(link(line.port, device(1))) as here:
-        with pytest.raises(Unavailable, match="another program has it open"):
+        with pytest.raises(Unavailable, match="this program itself, for another link, has it open"):
             async with opened(link(line.port, device(2))):
                 pass
         assert [sample.values for sample in await take(here, "unit-1")] == [values(1)]

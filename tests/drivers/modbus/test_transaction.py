@@ -19,7 +19,8 @@ from pymodbus.pdu.register_message import ReadHoldingRegistersResponse, ReadInpu
 
 from drivers.modbus.framing import Framing, Question, question, variants
 from drivers.modbus.mbap import Mbap
-from drivers.modbus.transaction import IDS, REMEMBERED_NS, STRAYS, Answer, Conversation, Refusal, Unfit
+from drivers.modbus.missing import REMEMBERED_NS
+from drivers.modbus.transaction import IDS, STRAYS, Answer, Conversation, Refusal, Unfit
 
 MS = 1_000_000
 QUIET = 500 * MS
