@@ -69,7 +69,7 @@ def lines(status: Mapping[str, Any]) -> Iterator[str]:
         )
     for link in status["links"]:
         said = {**link["counts"], **link.get("figures", {})}
-        counts = "  ".join(f"{name} {cell_text(count)}" for name, count in said.items() if count)
+        counts = "  ".join(fact(name, amount) for name, amount in said.items() if amount)
         error = f"  {link['error']}" if link["error"] else ""
         yield ""
         yield f"link {link['id']} ({link['driver']})  {link['state']} for {ago(link['for_s'])}{error}"
@@ -85,7 +85,7 @@ def answering(device: Mapping[str, Any]) -> str:
     """Say how a device does: its condition, or that it is silent, and what its driver counts."""
     counts = dict(device["answering"])
     silent = counts.pop("state", "ok") == "silent"
-    facts = [f"{name} {cell_text(count)}" for name, count in counts.items() if count]
+    facts = [fact(name, amount) for name, amount in counts.items() if amount]
     return "  ".join(
         ["SILENT" if silent else device["state"], *([device["error"]] if device["error"] else []), *facts]
     )
@@ -117,3 +117,10 @@ def points(entries: list[dict[str, Any]], indent: str = "") -> str:
 def value(entry: Mapping[str, Any]) -> Any:
     """The value of a reading, with what it means where it is one of an enumeration: `2 (heating)`."""
     return f"{entry['value']} ({label})" if (label := entry.get("label")) else entry["value"]
+
+
+def fact(name: str, amount: Any) -> str:
+    """One of the things that a driver counts or measures: three digits are enough of a measure, and a share is per cent."""
+    if not isinstance(amount, float):
+        return f"{name} {cell_text(amount)}"
+    return f"{name} {amount:.1%}" if name == "utilisation" else f"{name} {amount:.3g}"
