@@ -98,6 +98,7 @@ class Agent:
                 memory=memory.part(f"link {link.id}"),
                 health=health,
                 put=self._collector.put,
+                stored=self._collector.stored,
                 progress=self._progress,
             ),
         )

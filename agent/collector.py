@@ -41,6 +41,7 @@ class Collector:
         self._queue: list[Sample] = []
         self._queued_readings = 0
         self._read = 0
+        self._awaited: list[asyncio.Future[None]] = []
         self._closing = False
         self._hurry = asyncio.Event()
         self._something = asyncio.Event()
@@ -60,6 +61,12 @@ class Collector:
             self._hurry.set()
         if self._queued_readings >= QUEUE_READINGS:
             self._room.clear()
+
+    def stored(self) -> asyncio.Future[None]:
+        """Done when everything that was put so far is committed."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._awaited.append(future)
+        return future
 
     async def run(self) -> None:
         """Commit until `close`, and then once more."""
@@ -81,6 +88,7 @@ class Collector:
 
     async def _commit(self) -> None:
         samples, self._queue = self._queue, []
+        awaited, self._awaited = self._awaited, []
         read, self._read = self._read, 0
         self._queued_readings = 0
         if not self._closing:
@@ -89,6 +97,9 @@ class Collector:
         self._room.set()
         await self._buffer.store(samples, read)
         self._committed()
+        for future in awaited:
+            if not future.done():
+                future.set_result(None)
 
 
 async def _wait(event: asyncio.Event, limit_s: float) -> None:

@@ -58,15 +58,16 @@ class Gatherer:
         memory: Memory,
         health: Health,
         put: Callable[[Sample], Awaitable[None]],
+        stored: Callable[[], asyncio.Future[None]],
         progress: Progress,
     ) -> None:
-        """`put` takes each sample in, and may wait for a place; `progress` hears of every attempt that ended."""
+        """`put` and `stored` are the collector's; `progress` hears of every attempt that ended."""
         self.settings = settings
         self._driver = driver
         self._clock = clock
         self._memory = memory
         self._health = health
-        self._intake = Intake(settings, driver, memory=memory, health=health, put=put)
+        self._intake = Intake(settings, driver, memory=memory, health=health, put=put, stored=stored)
         self._progress = progress
         self._shapes: Mapping[str, Shape] = {
             device.id: Shape(device.id, driver.points(device)) for device in settings.devices

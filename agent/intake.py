@@ -1,16 +1,18 @@
 """What becomes of a sample between its source and the collector, and what of it outlives a restart.
 
-    source --> judged --> shown (health) --> put into the collector
-                  |                              |
-                  |                              +--> counters remembered: an event at once, progress now and then
-                  +--> a second reading wanted?
+    source --> judged --> shown (health) --> put into the collector --> stored
+                  |                              |                         |
+                  +--> a second reading wanted?  +--> progress of counters +--> their events: remembered
 
-A device whose points have no rules passes through untouched. An event is put before it is remembered: who kills the
-agent between the two gets it twice rather than never.
+A device whose points have no rules passes through untouched. An event is remembered when it is stored and not before: who
+kills the agent in between gets it after the restart, and who does so within the second that the memory takes to be
+written gets it twice, rather than never.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -41,20 +43,25 @@ class Intake:
         memory: Memory,
         health: Health,
         put: Callable[[Sample], Awaitable[None]],
+        stored: Callable[[], asyncio.Future[None]],
     ) -> None:
-        """`put` takes each sample in, and may wait for a place."""
+        """`put` takes each sample in, and may wait for a place; `stored` is done when what was put is stored."""
         self._link = settings.id
         self._memory = memory
         self._health = health
         self._put = put
+        self._stored = stored
         judges = {device.id: judging.judge(driver, device) for device in settings.devices}
         self._judges: dict[str, Judge] = {name: judge for name, judge in judges.items() if judge is not None}
         for name, judge in self._judges.items():
             judge.recall(memory.recall(_key(name)))
         self._remembered_ns: dict[str, int] = {}
         self._asked_ns: dict[str, int] = {}
-        self._unsaid: set[str] = set()
-        """Devices with an event that is not put yet."""
+        self._unput: set[str] = set()
+        """Devices with an event that waits for a place: as long as it does, it is as if it had not been found out."""
+        self._unstored: Counter[str] = Counter()
+        """How many events of a device are not stored yet."""
+        self._closed = False
 
     async def take(self, sample: Sample) -> bool:
         """Take in a sample; whether a second reading of its device is wanted at once."""
@@ -66,27 +73,44 @@ class Intake:
             return False
         judged = judge.judge(sample)
         if judged.news:
-            self._unsaid.add(device)
+            self._unput.add(device)
         self._health.learnt(judged.sample)
         await self._put(judged.sample)
-        now_ns = sample.monotonic_ns
         if judged.news:
-            self._unsaid.discard(device)
+            self._unput.discard(device)
+            self._unstored[device] += 1
+            self._stored().add_done_callback(lambda _: self._event_stored(device))
             self._tell(device, judged.news)
-        if judged.news or now_ns - self._remembered_ns.setdefault(device, now_ns) >= PROGRESS_NS:
+        self._take_note(device, sample.monotonic_ns)
+        return judged.again and self._may_ask(device, sample.monotonic_ns)
+
+    def _event_stored(self, device: str) -> None:
+        self._unstored[device] -= 1
+        if not self._closed:
+            self._remember(device, urgent=True)
+
+    def _take_note(self, device: str, now_ns: int) -> None:
+        """Remember how far the counters of a device have come, if it is time to."""
+        if now_ns - self._remembered_ns.setdefault(device, now_ns) >= PROGRESS_NS:
             self._remembered_ns[device] = now_ns
-            self._remember(device, urgent=bool(judged.news))
+            if not self._unstored[device]:
+                self._remember(device, urgent=False)
+
+    def _may_ask(self, device: str, now_ns: int) -> bool:
         asked_ns = self._asked_ns.get(device)
-        if not judged.again or (asked_ns is not None and now_ns - asked_ns < AGAIN_NS):
+        if asked_ns is not None and now_ns - asked_ns < AGAIN_NS:
             return False
         self._asked_ns[device] = now_ns
         return True
 
     def close(self) -> None:
-        """Remember where everything stands."""
-        for device in self._judges:
-            if device not in self._unsaid:
-                self._remember(device, urgent=False)
+        """Remember where everything stands: for the next intake of the link, after a reload or after a restart.
+
+        What is not stored yet is stored before the memory is written for the last time.
+        """
+        self._closed = True
+        for device in self._judges.keys() - self._unput:
+            self._remember(device, urgent=self._unstored[device] > 0)
 
     def _remember(self, device: str, *, urgent: bool) -> None:
         if remembered := self._judges[device].remembered():

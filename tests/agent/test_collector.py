@@ -117,3 +117,17 @@ def test_closing_commits_what_is_in_the_queue_whatever_was_going_on(after_s):
 
     run(collected(disk, work))
     assert disk.stored == [1, 2]
+
+
+def test_whoever_wants_to_know_is_told_when_what_was_put_is_stored():
+    """Not when a commit ends that had begun before."""
+    disk = Disk(commit_s=0.5)
+
+    async def work(collector):
+        await collector.put(sample(1))
+        await asyncio.sleep(1.2)  # the commit of it is under way
+        await collector.put(sample(2))
+        await collector.stored()
+        assert disk.stored == [1, 2]
+
+    run(collected(disk, work))

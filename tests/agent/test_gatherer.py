@@ -111,6 +111,7 @@ def gather(driver, for_s, ids=("a", "b"), then=None, out=()):
             memory=MemoryFile().part("test"),
             health=health,
             put=take,
+            stored=asyncio.get_running_loop().create_future,
             progress=progress,
         )
         task = asyncio.create_task(gatherer.run())

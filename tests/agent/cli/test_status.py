@@ -37,7 +37,13 @@ STATUS = {
                         },
                     ],
                 },
-                {"id": "old", "state": "out of service", "error": "being exchanged", "answering": {}, "points": []},
+                {
+                    "id": "old",
+                    "state": "out of service",
+                    "error": "being exchanged",
+                    "answering": {},
+                    "points": [],
+                },
             ],
         }
     ],
