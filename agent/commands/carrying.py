@@ -83,7 +83,7 @@ class Carrying:
                 return rejected(command, words)
             self._asked_ns[target] = self._clock.monotonic_ns()
             try:
-                link = wish.place.owner.writable()
+                link = wish.place.writable()
                 before = await self.read(link, target)
             except (Unavailable, Misconfigured) as error:
                 return rejected(command, str(error))

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol
 
 from agent import plugins
 from agent.commands.lease import Target
-from agent.interfaces import LinkBase, WritableLink
+from agent.interfaces import LinkBase, Unavailable, WritableLink
 from agent.points import WriteSettings
 from agent.sample import Point, Value
 
@@ -30,6 +30,14 @@ class Place(NamedTuple):
     write: WriteSettings
     as_written: Callable[[Value], Value]
     """What the point is once a value is written; see `agent.interfaces.Driver`."""
+    out_of_service: str | None
+    """Why it is out of service, if it is."""
+
+    def writable(self) -> WritableLink:
+        """The open link (`Owner.writable`). Raises `Unavailable` for what is out of service too: somebody is at work on it."""
+        if self.out_of_service is not None:
+            raise Unavailable(f"{self.point.name} is out of service: {self.out_of_service}")
+        return self.owner.writable()
 
     @property
     def fallback(self) -> str | None:
@@ -49,12 +57,15 @@ def find(owners: Sequence[Owner], target: Target) -> Place:
     if name not in points:
         raise LookupError(f"point {name}: device {device_id} has none of this name{_meant(name, points)}")
     described = driver.point_settings(device) if hasattr(driver, "point_settings") else ()
-    write = next((settings.write for settings in described if settings.name == name), None)
-    if write is None or not hasattr(driver, "as_written"):
+    settings = next((each for each in described if each.name == name), None)
+    if settings is None or settings.write is None or not hasattr(driver, "as_written"):
         raise LookupError(
             f"point {name} of {device_id} may only be read: its configuration allows no writing"
         )
-    return Place(owner, points[name], write, lambda value: driver.as_written(device, name, value))
+    out = device.out_of_service or settings.out_of_service
+    return Place(
+        owner, points[name], settings.write, lambda value: driver.as_written(device, name, value), out
+    )
 
 
 def _meant(name: str, known: Any) -> str:

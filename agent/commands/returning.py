@@ -121,7 +121,7 @@ class Returning:
         if words := permission.objection(place.write, place.point, value):
             raise ValueError(words)
         expected = place.as_written(value)
-        link = place.owner.writable()
+        link = place.writable()
         if await self._carrying.read(link, lease.target) == expected:
             return
         try:

@@ -7,6 +7,7 @@ import json
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from agent.command import CommandState
@@ -273,6 +274,14 @@ def test_not_written_blindly():
     building = a_building(lost="link plant is not open: refused")
     outcome = once(building, 21)
     assert (outcome.state, outcome.detail) == (REJECTED, "link plant is not open: refused")
+    assert building.writes == []
+
+
+def test_nothing_is_written_to_what_is_out_of_service():
+    """Somebody may have their hands in it."""
+    building = a_building(replace(a_point(), out_of_service="damper is being oiled"))
+    outcome = once(building, 21)
+    assert (outcome.state, outcome.detail) == (REJECTED, "setpoint is out of service: damper is being oiled")
     assert building.writes == []
 
 

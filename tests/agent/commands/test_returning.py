@@ -6,6 +6,7 @@ import asyncio
 from datetime import timedelta
 
 import pytest
+from msgspec.structs import replace
 from structlog.testing import capture_logs
 
 from agent.command import CommandState
@@ -180,6 +181,24 @@ def test_the_link_is_down_when_it_ends():
     assert loud == ["lease.unavailable", "lease.not_returned"]
     assert events(logs)[-2:] == ["lease.recovered", "lease.returned"]
     assert len(building.writes) == 2
+
+
+def test_what_is_out_of_service_when_its_lease_ends():
+    """The fall-back is written when it is back in service, and not before."""
+    building = leased()
+    in_service = building.points
+
+    async def run():
+        async with building.commands() as commands:
+            await commands.execute(building.ask(22, lease=timedelta(minutes=1)))
+            building.points = (replace(in_service[0], out_of_service="damper is being oiled"),)
+            await asyncio.sleep(3600)
+            assert building.values["setpoint"] == 22.0
+            building.points = in_service
+            await asyncio.sleep(90)
+
+    virtual_time.run(run())
+    assert building.values["setpoint"] == 20.0
 
 
 def test_a_silent_device_is_not_written_blindly():
