@@ -19,6 +19,7 @@ from datetime import timedelta
 from typing import Any, cast
 
 import structlog
+from msgspec.structs import replace
 
 from agent import judging
 from agent.clock import Clock
@@ -73,12 +74,11 @@ class Gatherer:
             device.id: Shape(device.id, driver.points(device)) for device in settings.devices
         }
         self._points = {device.id: judging.points(driver, device) for device in settings.devices}
-        self._out: Mapping[str, str] = {
-            device.id: device.out_of_service
-            for device in settings.devices
-            if device.out_of_service is not None
-        }
-        """The devices that are out of service, and why."""
+        self._out = _out_of_service(settings)
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        """What is done about each device: its source is drained or, while it is out of service, that is said."""
+        self._groups: tuple[asyncio.TaskGroup, asyncio.TaskGroup] | None = None
+        """While the link is open: of what goes on whether or not it is, and of what does not."""
         self._link: Link | None = None
         self._closed_counts: Counter[str] = Counter()
         """What happened on earlier links."""
@@ -174,15 +174,44 @@ class Gatherer:
         """Gather until cancelled, or until a person must act."""
         name = self.settings.id
         try:
-            async with asyncio.TaskGroup() as group:
+            async with asyncio.TaskGroup() as lasting:
                 for device in self._out:
-                    group.create_task(self._leave_out(device), name=f"device {device}")
-                if len(self._out) < len(self._shapes):
-                    await Kept("link", name, self._health.links[name], self._clock).go(self._attempt)
+                    self._tasks[device] = lasting.create_task(
+                        self._leave_out(device), name=f"device {device}"
+                    )
+                if self._in_service:
+                    kept = Kept("link", name, self._health.links[name], self._clock)
+                    await kept.go(lambda works: self._attempt(works, lasting))
                 else:
                     self._health.links[name] = self._left_out("all of its devices are")
         finally:
             self._intake.close()
+
+    def adopt(self, settings: LinkBase) -> bool:
+        """Go on with these settings; whether that could be done with the link as it is: open, and at most other devices in service."""
+        if settings == self.settings:
+            return True
+        out, falling = _out_of_service(settings), [task for task in self._tasks.values() if _failed(task)]
+        if (
+            _in_service(settings) != _in_service(self.settings)
+            or len(out) == len(self._shapes)
+            or self._groups is None
+            or falling
+        ):
+            return False
+        lasting, passing = self._groups
+        before, self._out, self.settings = self._out, out, settings
+        for device in self._shapes:
+            if before.get(device) == out.get(device):
+                continue
+            self._tasks[device].cancel()
+            if device in out:
+                task = lasting.create_task(self._leave_out(device), name=f"device {device}")
+            else:
+                log.info("device.in_service", link=settings.id, device=device)
+                task = passing.create_task(self._device(device), name=f"device {device}")
+            self._tasks[device] = task
+        return True
 
     def _left_out(self, why: str) -> Condition:
         return Condition(State.OUT_OF_SERVICE, self._clock.monotonic_ns(), why)
@@ -196,7 +225,7 @@ class Gatherer:
             await self._say_nothing_learnt(device, Reason.OUT_OF_SERVICE)
             await asyncio.sleep(OUT_REPEAT_S)
 
-    async def _attempt(self, works: Callable[[], None]) -> None:
+    async def _attempt(self, works: Callable[[], None], lasting: asyncio.TaskGroup) -> None:
         try:
             async with contextlib.AsyncExitStack() as stack:
                 with self._at_work():
@@ -207,18 +236,23 @@ class Gatherer:
                 if self._tap is not None:
                     self.listen(self._tap)
                 works()
-                async with asyncio.TaskGroup() as group:
+                async with asyncio.TaskGroup() as passing:
+                    self._groups = lasting, passing
                     for device in self._in_service:
-                        group.create_task(self._device(link, device), name=f"device {device}")
+                        self._tasks[device] = passing.create_task(
+                            self._device(device), name=f"device {device}"
+                        )
         except Exception as error:
             await self._say_nothing_comes(self._in_service, first(error))
             raise
         finally:
+            self._groups = None
             self._closed_counts.update(self.counts)
             self._link = None
 
-    async def _device(self, link: Link, device: str) -> None:
+    async def _device(self, device: str) -> None:
         """Keep the source of one device flowing; raises `Unavailable` when the whole link is lost."""
+        link = self._open_link()
         condition = self._health.devices[device]
 
         async def drain(works: Callable[[], None]) -> None:
@@ -267,6 +301,24 @@ class Gatherer:
 
     async def _say_nothing_learnt(self, device: str, reason: Reason) -> None:
         await self._intake.take(nothing_learnt(self._shapes[device], self._clock.monotonic_ns(), reason))
+
+
+def _out_of_service(settings: LinkBase) -> dict[str, str]:
+    """The devices that are out of service, and why."""
+    return {
+        device.id: device.out_of_service for device in settings.devices if device.out_of_service is not None
+    }
+
+
+def _in_service(settings: LinkBase) -> LinkBase:
+    """The same settings with all devices in service."""
+    return replace(
+        settings, devices=tuple(replace(device, out_of_service=None) for device in settings.devices)
+    )
+
+
+def _failed(task: asyncio.Task[None]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is not None
 
 
 def _reason(error: Exception) -> Reason:

@@ -1,7 +1,8 @@
 """All links of the gateway, a task for each; and what happens to them when the configuration changes.
 
-A change is a difference: a link whose settings are as they were stays open, and its devices miss nothing. One that is
-new is opened, one that is gone is closed, and one that changed is both.
+A change is a difference: a link whose settings are as they were stays open, and its devices miss nothing; also where no
+more has changed than which devices are in service. One that is new is opened, one that is gone is closed, and one that
+changed is both.
 """
 
 from __future__ import annotations
@@ -45,9 +46,14 @@ class Gathering:
             await asyncio.Event().wait()
 
     async def change(self, links: Sequence[LinkBase]) -> list[str]:
-        """Have these links from now on; the ids of those that were opened or closed for it."""
+        """Have these links from now on; the ids of those that are new, gone, or not as they were."""
         wanted = {link.id: link for link in links}
-        kept = {name for name, gatherer in self._gatherers.items() if wanted.get(name) == gatherer.settings}
+        same = {name for name, gatherer in self._gatherers.items() if wanted.get(name) == gatherer.settings}
+        kept = {
+            name
+            for name, gatherer in self._gatherers.items()
+            if name in wanted and gatherer.adopt(wanted[name])
+        }
         closing = [self._tasks.pop(name) for name in self._gatherers if name not in kept]
         for task in closing:
             task.cancel()
@@ -55,7 +61,7 @@ class Gathering:
             _, stuck = await asyncio.wait(closing, timeout=CLOSE_S)
             for task in stuck:
                 log.warning("link.not_closed", link=task.get_name(), error=f"not closed within {CLOSE_S:g} s")
-        changed = [name for name in [*self._gatherers, *wanted] if name not in kept]
+        changed = [name for name in [*self._gatherers, *wanted] if name not in same]
         self._gatherers = {
             name: self._gatherers[name] if name in kept else self._make(link) for name, link in wanted.items()
         }

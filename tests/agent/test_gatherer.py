@@ -8,6 +8,7 @@ from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
+from msgspec.structs import replace
 
 from agent.gatherer import OUT_REPEAT_S, REPEAT_NS, Gatherer
 from agent.health import Health
@@ -86,7 +87,7 @@ class Driver:
         raise error
 
 
-def gather(driver, for_s, ids=("a", "b"), then=None, out=()):
+def gather(driver, for_s, ids=("a", "b"), *, then=None, out=(), after_s=0):
     """Gather from the driver for so long, with some devices out of service; what was put, and the health."""
 
     async def gathering():
@@ -117,6 +118,7 @@ def gather(driver, for_s, ids=("a", "b"), then=None, out=()):
         task = asyncio.create_task(gatherer.run())
         await asyncio.sleep(for_s)
         found = then(gatherer) if then else None
+        await asyncio.sleep(after_s)
         overdue = progress.overdue()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -287,3 +289,59 @@ def test_a_counter_in_doubt_is_read_again_at_once():
     result = gather(driver, 3.5, ids=("a",))
     assert driver.asked == ["a"]
     assert [sample.values for sample in of(result, "a")] == [(5000.0,), (7.0,), (7.0, "reset"), (8.0,)]
+
+
+def settings_of(gatherer, **out):
+    """The gatherer's settings, with these devices out of service, and why."""
+    devices = (replace(device, out_of_service=out.get(device.id)) for device in gatherer.settings.devices)
+    return replace(gatherer.settings, devices=tuple(devices))
+
+
+def test_devices_are_taken_out_and_put_back_while_the_link_stays_open():
+    """The others miss nothing; consumers hear of each change at once, also of other words for it."""
+    driver = Driver()
+
+    def change(gatherer):
+        async def changing():
+            for out in ({"a": "being painted"}, {"a": "being oiled"}, {"b": "being painted"}, {}):
+                assert gatherer.adopt(settings_of(gatherer, **out))
+                await asyncio.sleep(10)
+
+        return asyncio.create_task(changing())
+
+    result = gather(driver, 5, then=change, after_s=50)
+    assert driver.opened == 1
+    assert driver.sources == ["a", "b", "a", "b"]
+    told = {
+        device: [moment for moment, sample in result.put if sample.shape.device == device and sample.reasons]
+        for device in ("a", "b")
+    }
+    assert told == {"a": [5, 15], "b": [25]}
+    assert {device: condition.state for device, condition in result.health.devices.items()} == dict.fromkeys(
+        ("a", "b"), State.WORKING
+    )
+    good = {
+        device: [
+            moment for moment, sample in result.put if sample.shape.device == device and not sample.reasons
+        ]
+        for device in ("a", "b")
+    }
+    assert not [moment for moment in good["a"] if 5 < moment < 25]
+    assert not [moment for moment in good["b"] if 25 < moment < 35]
+    pauses = [after - before for before, after in itertools.pairwise(good["b"])]
+    assert pauses.count(1) == len(pauses) - 1
+
+
+def test_what_needs_another_link_is_not_adopted():
+    """Other settings, no device left in service, or a link that is not open: then it is begun anew."""
+
+    def adopt(gatherer):
+        other = replace(gatherer.settings, driver="other")
+        return [
+            gatherer.adopt(settings)
+            for settings in (other, settings_of(gatherer, a="x", b="x"), settings_of(gatherer, a="x"))
+        ]
+
+    assert gather(Driver(), 5, then=adopt).found == [False, False, True]
+    assert gather(Driver(opening=[Unavailable("refused")] * 100), 5, then=adopt).found == [False] * 3
+    assert gather(Driver(), 5, then=adopt, out=("a", "b")).found == [False] * 3

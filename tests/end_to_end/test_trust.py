@@ -34,7 +34,8 @@ def configured(modbus_port, broker_port, **of_device):
     base = settings(modbus_port, broker_port, gateway={"id": "gw-1", "health_interval": "1s"})
     (line,) = base["links"]
     device = {"id": "meter", "unit_id": 1, "interval": "100ms", "points": POINTS, **of_device}
-    return {**base, "links": [{**line, "devices": [device]}]}
+    other = {"id": "other", "unit_id": 2, "interval": "100ms", "points": POINTS[1:2]}
+    return {**base, "links": [{**line, "devices": [device, other]}]}
 
 
 def of(consumer, point, device="meter"):
@@ -109,11 +110,12 @@ async def test_doubts_what_is_taken_out_and_how_the_link_is(tmp_path):
             agent.configure(configured(line.port, broker.port, out_of_service="being exchanged"))
             agent.reload()
             await agent.until(lambda: last(seen, "energy") == "out_of_service")
-            (device,) = (await agent.ask("status"))["links"][0]["devices"]
+            device, _ = (await agent.ask("status"))["links"][0]["devices"]
             assert (device["state"], device["error"]) == ("out of service", "being exchanged")
             agent.configure(before)
             agent.reload()
             await agent.until(lambda: (last(seen, "energy"), last(seen, "flow")) == (5000, 12))
+            assert line.connections == 1  # a line that others are on stays open
 
             health = len(of(seen, "requests", "link-line"))
             await agent.until(lambda: len(of(seen, "requests", "link-line")) > health + 1)
