@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import groupby
 
-from drivers.modbus.profile import PointSettings, Profile
+from drivers.modbus.point import PointSettings
+from drivers.modbus.profile import Profile
 from drivers.modbus.shelf import profiles
 
 WORDS = {

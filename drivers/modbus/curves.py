@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import NamedTuple, TypeAlias
 
-from drivers.modbus.profile import PointSettings
+from drivers.modbus.point import PointSettings
 
 DAY_S = 86_400.0
 AFTERNOON_S = 14 * 3600

@@ -9,16 +9,14 @@ Pure: bytes at a time that is given.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable
 
 from pymodbus.constants import ExcCodes
 
-from agent.sample import ValueType
 from drivers.modbus.codec import Codec
 from drivers.modbus.curves import Value, curve
 from drivers.modbus.plan import Span
-from drivers.modbus.profile import PointSettings
+from drivers.modbus.point import PointSettings
 from drivers.modbus.registers import Table
 from drivers.modbus.settings import DeviceSettings
 
@@ -90,21 +88,5 @@ def _registers(
     point: PointSettings, codec: Codec, value_at: Callable[[float], Value]
 ) -> Callable[[float], bytes]:
     """Turn a curve into what the point's registers show: the nearest good value, within its limits and no sentinel."""
-    if codec.value_type is ValueType.BOOLEAN:
-        return lambda time_s: codec.encode(bool(value_at(time_s)))
-    scale, offset = float(codec.scale), float(codec.offset)
-    if codec.type.floating:
-        least = -math.inf if point.minimum is None else float(point.minimum)
-        greatest = math.inf if point.maximum is None else float(point.maximum)
-        margin = min(greatest - least, 1.0) * 1e-3  # rounding to 32 bits must not step over a limit
-        return lambda time_s: codec.pack(
-            (min(max(value_at(time_s), least + margin), greatest - margin) - offset) / scale
-        )
-    within, sentinels = codec.raws_within(point.minimum, point.maximum), codec.sentinel_raws
-
-    def show(time_s: float) -> bytes:
-        raw = min(max(round((value_at(time_s) - offset) / scale), within.start), within.stop - 1)
-        near = (raw, raw + 1, raw - 1)
-        return codec.pack(next((one for one in near if one in within and one not in sentinels), raw))
-
-    return show
+    nearest = codec.meaning.nearest(point.minimum, point.maximum)
+    return lambda time_s: codec.pack(*nearest(value_at(time_s)))

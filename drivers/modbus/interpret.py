@@ -23,6 +23,7 @@ from typing import Final
 
 from agent.sample import Reason
 from drivers.modbus.codec import Codec
+from drivers.modbus.number import Number
 from drivers.modbus.plausible import Fit, Span, fit, usual
 from drivers.modbus.registers import Order, Table, Type
 
@@ -113,7 +114,8 @@ def text(payload: bytes) -> str | None:
 
 
 def _raw(payload: bytes, type_: Type, order: Order) -> int | float | None:
-    decoded = Codec(table=Table.HOLDING, address=0, type=type_, order=order).decode(payload)
+    codec = Codec(table=Table.HOLDING, addresses=(0,), order=order, meaning=Number(type=type_))
+    decoded = codec.decode(payload)
     if isinstance(decoded, Reason) or not isinstance(decoded, int | float):
         return None
     return decoded

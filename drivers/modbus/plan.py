@@ -106,7 +106,7 @@ def _blocks(
         own = limits.span(member.codec)
         if own.end - own.address > most:
             raise ValueError(
-                f"{member.codec.type.value}: expected at most the {most} registers of one request, found {own.end - own.address}"
+                f"{member.codec.meaning.name}: expected at most the {most} registers of one request, found {own.end - own.address}"
             )
         if any(
             own.holds(span) for span in barred

@@ -13,8 +13,9 @@ from typing import Final, Self
 ADDRESSES: Final = 0x10000
 """Addresses in a table: 0 to 65535 (Modbus Application Protocol V1.1b3, 4.3)."""
 
-
 REGISTER_BITS: Final = 16
+DIGIT_BITS: Final = 4
+"""Of a binary-coded decimal digit."""
 
 
 class Table(enum.Enum):
@@ -57,10 +58,18 @@ class Type(enum.Enum):
     INT32 = "int32", "i"
     UINT64 = "uint64", "Q"
     INT64 = "int64", "q"
+    FLOAT16 = "float16", "e"
+    """IEEE 754 binary16."""
     FLOAT32 = "float32", "f"
     """IEEE 754 binary32."""
     FLOAT64 = "float64", "d"
     """IEEE 754 binary64."""
+    BCD16 = "bcd16", "H"
+    """Binary-coded decimal: a decimal digit in each four bits, 1234 as 0x1234."""
+    BCD32 = "bcd32", "I"
+    BCD64 = "bcd64", "Q"
+    STRING = "string", "s"
+    """Text: as many registers as the point says."""
 
     def __new__(cls, name: str, code: str) -> Self:
         """Make a member whose value is its name in the configuration."""
@@ -71,7 +80,7 @@ class Type(enum.Enum):
 
     @property
     def size(self) -> int:
-        """How many registers it fills."""
+        """How many registers a value fills; 0 for a string, which says so itself."""
         return struct.calcsize(f">{self.code}") // 2
 
     @property
@@ -80,13 +89,20 @@ class Type(enum.Enum):
         return self.code in "efd"
 
     @property
+    def decimal(self) -> bool:
+        """Whether each four bits are a decimal digit."""
+        return str(self.value).startswith("bcd")
+
+    @property
     def least(self) -> int:
-        """The least raw value of an integer type."""
+        """The least raw value of a type of whole numbers."""
         return -(1 << self.size * REGISTER_BITS - 1) if self.code.islower() else 0
 
     @property
     def greatest(self) -> int:
-        """The greatest raw value of an integer type."""
+        """The greatest raw value of a type of whole numbers."""
+        if self.decimal:
+            return int(10 ** (self.size * REGISTER_BITS // DIGIT_BITS)) - 1
         return self.least + (1 << self.size * REGISTER_BITS) - 1
 
 
@@ -112,6 +128,11 @@ class Order(enum.Enum):
     def swapped(self) -> bool:
         """Whether the bytes of each register are exchanged before `endian` applies."""
         return self in {Order.CDAB, Order.BADC}
+
+    @property
+    def of_bytes(self) -> Order:
+        """The same order for what has no words to reverse, a single register or a text."""
+        return Order.BADC if self in {Order.BADC, Order.DCBA} else Order.ABCD
 
     @property
     def endian(self) -> str:

@@ -23,16 +23,8 @@ from drivers.modbus.ends import FramingKind, Serial, Tls, Transport
 from drivers.modbus.identity import Identity, Sign
 from drivers.modbus.line_time import LineTime
 from drivers.modbus.plan import BlockLimits, plan
-from drivers.modbus.profile import (
-    Alignment,
-    Borders,
-    Defaults,
-    Gap,
-    MaxBits,
-    MaxCount,
-    PointSettings,
-    Profile,
-)
+from drivers.modbus.point import PointSettings
+from drivers.modbus.profile import Alignment, Borders, Defaults, Gap, MaxBits, MaxCount, Profile
 from drivers.modbus.registers import Order
 from drivers.modbus.schedule import RETURN_NS
 from drivers.modbus.timing import Phase, Rhythm, together

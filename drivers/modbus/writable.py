@@ -17,6 +17,7 @@ from agent.fields import duration_text
 from agent.points import WriteSettings
 from agent.sample import Reason, Value, ValueType
 from drivers.modbus.codec import Codec
+from drivers.modbus.number import Number
 from drivers.modbus.registers import Table
 
 
@@ -32,11 +33,6 @@ class RegisterWrite(WriteSettings, frozen=True, kw_only=True):
     ] = None
 
 
-def own_bits(codec: Codec) -> bytes | None:
-    """Which bits of its registers are the point's own, as they are sent; `None` for all."""
-    return None if codec.bit is None else codec.pack(1 << codec.bit)
-
-
 def functions(codec: Codec) -> tuple[int, ...]:
     """The functions that can write such a point, the usual one first. Raises `ValueError` in words where none can."""
     if codec.table not in {Table.COIL, Table.HOLDING}:
@@ -45,9 +41,11 @@ def functions(codec: Codec) -> tuple[int, ...]:
         )
     if codec.table is Table.COIL:
         return 5, 15
+    if len(codec.fields) > 1:
+        raise ValueError(f"write: expected a point with registers of its own, found {codec.meaning.name}")
     if codec.width > 1:
         return (16,)
-    return (6, 16) if own_bits(codec) is None else (22, 6, 16)
+    return (6, 16) if codec.mask is None else (22, 6, 16)
 
 
 def check(codec: Codec, write: RegisterWrite) -> None:
@@ -114,6 +112,7 @@ def settled(codec: Codec, value: Value) -> Value:
     held = codec.decode(codec.encode(exact))
     if isinstance(held, Reason):
         raise ValueError(f"{value} is what the device means by no value")  # noqa: TRY004  # a value, not a type, is wrong
-    if not isinstance(held, bool | str) and not codec.type.floating and Fraction(str(held)) != exact:
+    rounded = isinstance(codec.meaning, Number) and codec.meaning.type.floating
+    if not isinstance(held, bool | str) and not rounded and Fraction(str(held)) != exact:
         raise ValueError(f"expected a value that its register can hold, such as {held}; found {value}")
     return held

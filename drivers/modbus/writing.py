@@ -23,7 +23,7 @@ from drivers.modbus.block import Block, Member, block
 from drivers.modbus.codec import Codec
 from drivers.modbus.framing import Framing, Question, question, write_question
 from drivers.modbus.settings import DeviceSettings
-from drivers.modbus.writable import functions, own_bits
+from drivers.modbus.writable import functions
 
 MASK_WRITE = 22
 
@@ -44,7 +44,7 @@ class Spot:
     @property
     def merges(self) -> bool:
         """Whether what is there must be read first, since other bits of it are to stay."""
-        return own_bits(self.codec) is not None and self.function != MASK_WRITE
+        return self.codec.mask is not None and self.function != MASK_WRITE
 
     def decode(self, data: bytes) -> Value | Reason:
         """What the point is, by the answer to `read`."""
@@ -67,7 +67,7 @@ class Spot:
             bits = [bool(encoded[0])]
             single = WriteSingleCoilRequest if self.function == 5 else WriteMultipleCoilsRequest  # noqa: PLR2004
             return single(address=address, bits=bits)
-        if (mask := own_bits(self.codec)) is not None:
+        if (mask := self.codec.mask) is not None:
             others = bytes(byte ^ 0xFF for byte in mask)
             if self.function == MASK_WRITE:
                 (and_mask,), (or_mask,) = _registers(others), _registers(encoded)

@@ -10,7 +10,7 @@ from agent.interfaces import Context, Unavailable
 from agent.memory import MemoryFile
 from drivers.modbus import DeviceSettings, LinkSettings
 from drivers.modbus import open as open_link
-from drivers.modbus.profile import PointSettings
+from drivers.modbus.point import PointSettings
 from drivers.modbus.registers import Table, Type
 
 

@@ -28,7 +28,7 @@ from drivers.modbus.device import Heard, device
 from drivers.modbus.line import Line
 from drivers.modbus.link import open_link
 from drivers.modbus.mbap import Mbap
-from drivers.modbus.profile import PointSettings
+from drivers.modbus.point import PointSettings
 from drivers.modbus.registers import Table, Type
 from drivers.modbus.settings import DeviceSettings, LinkSettings
 from drivers.modbus.transaction import Conversation

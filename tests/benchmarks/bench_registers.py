@@ -15,9 +15,14 @@ from functools import partial
 from typing import Any
 
 from agent.sample import Value
-from drivers.modbus.codec import Codec
+from drivers.modbus.codec import Codec, Field, Meaning
+from drivers.modbus.flag import Flag
+from drivers.modbus.number import Bits, Number
 from drivers.modbus.plan import BlockLimits, plan
 from drivers.modbus.registers import Order, Table, Type
+from drivers.modbus.scaled import Scaled
+from drivers.modbus.text import Text
+from drivers.modbus.total import Total
 
 POINTS = 50
 ROUNDS = 2_000
@@ -29,41 +34,53 @@ def microseconds(work: Callable[[], object]) -> float:
     return min(timeit.repeat(work, number=ROUNDS, repeat=REPEATS)) / ROUNDS / POINTS * 1e6
 
 
-def codecs(**settings: Any) -> list[Codec]:
-    """Points side by side, alike but for their address."""
-    shared = {"table": Table.INPUT} | settings
-    return [Codec(**shared, address=at * settings["type"].size) for at in range(POINTS)]
+def codecs(meaning: Meaning, table: Table = Table.INPUT, order: Order = Order.ABCD) -> list[Codec]:
+    """Points side by side, alike but for their address; a scale factor stands behind them all."""
+    wide = Field.of(0, meaning.codes[0]).end
+    if isinstance(meaning, Scaled):
+        places = [(at * wide, POINTS * wide) for at in range(POINTS)]
+    else:
+        places = [tuple(at * wide + part for part in range(len(meaning.codes))) for at in range(POINTS)]
+    return [Codec(table=table, addresses=place, order=order, meaning=meaning) for place in places]
 
 
-CASES: dict[str, dict[str, Any]] = {
-    "float32": {"type": Type.FLOAT32},
-    "float32, low word first": {"type": Type.FLOAT32, "order": Order.CDAB},
-    "float32 * 0.001": {"type": Type.FLOAT32, "scale": Fraction("0.001")},
-    "int16": {"type": Type.INT16},
-    "int16 * 0.1": {"type": Type.INT16, "scale": Fraction("0.1")},
-    "int16 * 0.1, sentinel": {
-        "type": Type.INT16,
-        "scale": Fraction("0.1"),
-        "sentinels": (Fraction(0x8000),),
-    },
-    "uint64 * 0.01 (decimal)": {"type": Type.UINT64, "scale": Fraction("0.01")},
-    "bool, coils": {"type": Type.BOOL, "table": Table.COIL},
+def number(type_: Type, scale: str = "1", **settings: Any) -> Number:
+    """A number of this type."""
+    return Number(type=type_, scale=Fraction(scale), **settings)
+
+
+CASES: dict[str, list[Codec]] = {
+    "float32": codecs(number(Type.FLOAT32)),
+    "float32, low word first": codecs(number(Type.FLOAT32), order=Order.CDAB),
+    "float32 * 0.001": codecs(number(Type.FLOAT32, "0.001")),
+    "int16": codecs(number(Type.INT16)),
+    "int16 * 0.1": codecs(number(Type.INT16, "0.1")),
+    "int16 * 0.1, sentinel": codecs(number(Type.INT16, "0.1", sentinels=(Fraction(0x8000),))),
+    "uint64 * 0.01 (decimal)": codecs(number(Type.UINT64, "0.01")),
+    "bits 4-7": codecs(number(Type.UINT16, bits=Bits(4, 7))),
+    "bcd16": codecs(number(Type.BCD16)),
+    "int16, scale factor": codecs(Scaled(number=number(Type.INT16))),
+    "uint16 * 1000 + uint16": codecs(Total(first=number(Type.UINT16, "1000"), scales=(Fraction(1),))),
+    "string of 2 registers": codecs(Text(length=2)),
+    "bool, bits of registers": codecs(Flag(3)),
+    "bool, coils": codecs(Flag(), Table.COIL),
 }
 
 
 def main() -> None:
     """Print the table."""
     print(f"{POINTS} points in a block            us/reading   x floor")  # its output
-    for name, settings in CASES.items():
-        made = codecs(**settings)
-        codec_type = made[0].type
-        (block,) = plan(made, BlockLimits(registers=POINTS * codec_type.size))
-        payload = b"\x3f\x80" * ((block.size + 1) // 2)
-        payload = payload[: block.size]
-        bare = struct.Struct(f">{block.size}B" if block.table.bits else f">{POINTS}{codec_type.code}").unpack
+    for name, made in CASES.items():
+        (block,) = plan(made, BlockLimits(registers=POINTS * 4))
+        payload = (b"AB" * block.size)[: block.size]
+        bare = (
+            [struct.Struct(f">{block.size}B").unpack]
+            if block.table.bits
+            else [_.unpack for _ in block.layers]
+        )
         values: list[Value | None] = [None] * POINTS
         reasons = bytearray(POINTS)
-        floor = microseconds(partial(bare, payload))
+        floor = microseconds(lambda bare=bare, payload=payload: [unpack(payload) for unpack in bare])
         cost = microseconds(partial(block.decode, payload, values, reasons))
         print(f"{name:34} {cost:9.3f} {cost / floor:9.1f}")  # its output
 

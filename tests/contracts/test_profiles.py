@@ -188,7 +188,7 @@ def test_a_case_shows_more_than_good_weather(name):
         point.sentinels
         or point.minimum is not None
         or point.maximum is not None
-        or point.codec(profile.defaults.order).type.floating
+        or point.type_of_registers.floating
         for point in profile.points
     )
     assert edges or not can_fail

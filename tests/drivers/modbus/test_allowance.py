@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from drivers.modbus import DeviceSettings, LinkSettings, allowance
-from drivers.modbus.profile import PointSettings
+from drivers.modbus.point import PointSettings
 from drivers.modbus.registers import Table, Type
 from drivers.modbus.schedule import Schedule, Slots
 

@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 from agent.sample import Reason
 from drivers.modbus.block import Member, block
 from drivers.modbus.codec import Codec
+from drivers.modbus.flag import Flag
+from drivers.modbus.number import Number
 from drivers.modbus.registers import Order, Table, Type
+from drivers.modbus.scaled import Scaled
+from drivers.modbus.text import Encoding, Text
+from drivers.modbus.total import Total
 
 unhurried = settings(deadline=None)
 
@@ -28,24 +33,36 @@ def decode(codecs, payload, cells=None):
     return values, reasons
 
 
-registers_of_any_kind = st.lists(
-    st.builds(
-        Codec,
-        table=st.just(Table.HOLDING),
-        address=st.integers(100, 160),
-        type=st.sampled_from([type_ for type_ in Type if type_ is not Type.BOOL]),
-        order=st.sampled_from(Order),
-        scale=st.sampled_from([Fraction(1), Fraction("0.1"), Fraction(-3)]),
-        sentinels=st.sampled_from([(), (Fraction(0),)]),
+scales = st.sampled_from([Fraction(1), Fraction("0.1"), Fraction(-3)])
+numbers = st.builds(
+    Number,
+    type=st.sampled_from([type_ for type_ in Type if type_ not in {Type.BOOL, Type.STRING}]),
+    scale=scales,
+    sentinels=st.sampled_from([(), (Fraction(0),)]),
+)
+
+
+def codecs_of(meanings):
+    """Any meaning at any addresses: its parts in any order, apart from each other."""
+    return meanings.flatmap(
+        lambda meaning: st.builds(
+            Codec,
+            table=st.just(Table.HOLDING),
+            addresses=st.permutations(range(100, 160, 4)).map(
+                lambda places: tuple(places[: len(meaning.codes)])
+            ),
+            meaning=st.just(meaning),
+            order=st.sampled_from(Order),
+        )
     )
-    | st.builds(
-        Codec,
-        table=st.just(Table.HOLDING),
-        address=st.integers(100, 160),
-        type=st.just(Type.BOOL),
-        bit=st.integers(0, 15),
-        order=st.sampled_from(Order),
-    ),
+
+
+registers_of_any_kind = st.lists(
+    codecs_of(numbers)
+    | codecs_of(st.builds(Flag, st.integers(0, 15)))
+    | codecs_of(st.builds(Text, length=st.integers(1, 12), encoding=st.sampled_from(Encoding)))
+    | codecs_of(st.builds(Total, first=numbers, scales=st.lists(scales, min_size=1, max_size=3).map(tuple)))
+    | codecs_of(st.builds(Scaled, number=numbers.filter(lambda number: not number.type.floating))),
     min_size=1,
     max_size=20,
 )
@@ -71,7 +88,7 @@ def test_a_block_decodes_each_point_as_its_codec_does_alone(codecs, data):
 @given(addresses=st.lists(st.integers(0, 300), min_size=1, max_size=40), data=st.data())
 def test_bits_are_packed_from_the_least_significant_on(addresses, data):
     """Modbus Application Protocol V1.1b3, 6.1: the first address is the least significant bit of the first byte."""
-    codecs = [Codec(table=Table.COIL, address=address, type=Type.BOOL) for address in addresses]
+    codecs = [Codec(table=Table.COIL, addresses=(address,), meaning=Flag()) for address in addresses]
     first, count = min(addresses), max(addresses) - min(addresses) + 1
     payload = data.draw(st.binary(min_size=(count + 7) // 8, max_size=(count + 7) // 8))
     values, reasons = decode(codecs, payload)
@@ -80,9 +97,10 @@ def test_bits_are_packed_from_the_least_significant_on(addresses, data):
     assert not any(reasons)
 
 
-def floats(count, **given_settings):
+def floats(count):
     return [
-        Codec(table=Table.INPUT, address=2 * at, type=Type.FLOAT32, **given_settings) for at in range(count)
+        Codec(table=Table.INPUT, addresses=(2 * at,), meaning=Number(type=Type.FLOAT32))
+        for at in range(count)
     ]
 
 
@@ -105,7 +123,9 @@ def test_two_infinities_do_not_cancel_out():
 
 def test_finite_floats_whose_sum_is_not_are_values_all_the_same():
     """The largest float64 twice: the shortcut doubts, the long way finds them good."""
-    codecs = [Codec(table=Table.INPUT, address=4 * at, type=Type.FLOAT64) for at in range(2)]
+    codecs = [
+        Codec(table=Table.INPUT, addresses=(4 * at,), meaning=Number(type=Type.FLOAT64)) for at in range(2)
+    ]
     values, reasons = decode(codecs, struct.pack(">2d", 1.7e308, 1.7e308))
     assert values == [1.7e308, 1.7e308]
     assert not any(reasons)
@@ -129,8 +149,10 @@ def test_a_good_answer_wipes_out_an_older_reason():
 
 def test_points_of_one_order_that_do_not_overlap_are_unpacked_at_once():
     """One `struct` call, and none for what is shared: a register of flags beside numbers."""
-    flags = [Codec(table=Table.HOLDING, address=0, type=Type.BOOL, bit=bit) for bit in range(16)]
-    numbers = [Codec(table=Table.HOLDING, address=at, type=Type.INT16) for at in range(1, 9)]
-    made = block(Member(cell, codec) for cell, codec in enumerate(flags + numbers))
+    flags = [Codec(table=Table.HOLDING, addresses=(0,), meaning=Flag(bit)) for bit in range(16)]
+    words = [
+        Codec(table=Table.HOLDING, addresses=(at,), meaning=Number(type=Type.INT16)) for at in range(1, 9)
+    ]
+    made = block(Member(cell, codec) for cell, codec in enumerate(flags + words))
     assert len(made.layers) == 1
     assert len(made.layers[0].unpack(bytes(made.size))) == 9

@@ -17,7 +17,7 @@ from drivers.modbus.deadlines import lateness_ns, utilisation
 from drivers.modbus.ends import FramingKind, Parity, Serial
 from drivers.modbus.framing import question
 from drivers.modbus.pace import Pace
-from drivers.modbus.profile import PointSettings
+from drivers.modbus.point import PointSettings
 from drivers.modbus.registers import Table, Type
 from drivers.modbus.rtu import Rtu
 from tests.drivers.modbus.test_deadlines import Line, Task

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.modbus.curves import COUNTING_SINCE_S, DAY_S, JOULES, Curve, Sine, curve, wave
-from drivers.modbus.profile import PointSettings
+from drivers.modbus.point import PointSettings
 from drivers.modbus.registers import Table, Type
 
 unhurried = settings(deadline=None)

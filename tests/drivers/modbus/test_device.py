@@ -11,7 +11,7 @@ from drivers.modbus.device import Device, Heard, device
 from drivers.modbus.exceptions import EXCEPTIONS, Meaning, meaning
 from drivers.modbus.framing import Question
 from drivers.modbus.mbap import Mbap
-from drivers.modbus.profile import PointSettings
+from drivers.modbus.point import PointSettings
 from drivers.modbus.registers import Table, Type
 from drivers.modbus.settings import DeviceSettings, LinkSettings
 from drivers.modbus.transaction import Refusal, Unfit

@@ -16,7 +16,7 @@ from agent.interfaces import Unavailable
 from agent.sample import Reason
 from drivers.modbus import DeviceSettings, LinkSettings, emulate, points
 from drivers.modbus.image import Image
-from drivers.modbus.profile import PointSettings
+from drivers.modbus.point import PointSettings
 from drivers.modbus.registers import Order, Table, Type
 
 unhurried = settings(deadline=None)

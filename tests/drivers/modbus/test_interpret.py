@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from drivers.modbus.codec import Codec
 from drivers.modbus.interpret import ORDERS, parts, readings, telling, text
+from drivers.modbus.number import Number
 from drivers.modbus.plausible import Fit, expectation, fit
 from drivers.modbus.registers import Order, Table, Type
 
@@ -59,7 +60,9 @@ def test_every_type_and_order_is_there_once(sent):
     for reading in found:
         if reading.raw is not None:
             for type_ in reading.types:
-                codec = Codec(table=Table.INPUT, address=0, type=type_, order=reading.order)
+                codec = Codec(
+                    table=Table.INPUT, addresses=(0,), order=reading.order, meaning=Number(type=type_)
+                )
                 assert codec.decode(sent) == reading.raw
 
 
@@ -72,7 +75,9 @@ def test_every_type_and_order_is_there_once(sent):
 @settings(deadline=None)
 def test_an_expected_float_is_found_in_any_order(order, value):
     """Among those that fit what is expected is the one that was sent."""
-    sent = Codec(table=Table.INPUT, address=0, type=Type.FLOAT32, order=order).pack(value)
+    sent = Codec(table=Table.INPUT, addresses=(0,), order=order, meaning=Number(type=Type.FLOAT32)).pack(
+        value
+    )
     fitting = [
         r for r in readings(sent, 0, unit="Cel", expected=expectation("18..25")) if r.fit is Fit.EXPECTED
     ]

@@ -20,7 +20,7 @@ from agent.sample import Reason, Sample
 from drivers.modbus import open as open_link
 from drivers.modbus.device import Group
 from drivers.modbus.link import ModbusLink
-from drivers.modbus.profile import PointSettings
+from drivers.modbus.point import PointSettings
 from drivers.modbus.registers import Table, Type
 from drivers.modbus.settings import DeviceSettings, LinkSettings
 from drivers.modbus.timing import Phase

@@ -5,6 +5,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from drivers.modbus.codec import Codec
+from drivers.modbus.flag import Flag
+from drivers.modbus.number import Number
 from drivers.modbus.plan import BlockLimits, Span, halves, plan
 from drivers.modbus.registers import Table, Type
 
@@ -16,7 +18,8 @@ WIDTHS = {1: Type.UINT16, 2: Type.UINT32, 4: Type.UINT64}
 def at(address, width=1, table=Table.HOLDING):
     """A point of this many registers, or a single bit."""
     type_ = Type.BOOL if table.bits else WIDTHS[width]
-    return Codec(table=table, address=address, type=type_)
+    meaning = Flag() if table.bits else Number(type=type_)
+    return Codec(table=table, addresses=(address,), meaning=meaning)
 
 
 def spans(blocks):

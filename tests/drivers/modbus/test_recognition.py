@@ -2,7 +2,8 @@
 
 from drivers.modbus.identity import Sign
 from drivers.modbus.inquiry import Response
-from drivers.modbus.profile import PointSettings, Profile
+from drivers.modbus.point import PointSettings
+from drivers.modbus.profile import Profile
 from drivers.modbus.recognition import IN_VAIN, described, recognise
 from drivers.modbus.registers import Table, Type
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.memory import MemoryFile, Part
 from drivers.modbus.codec import Codec
+from drivers.modbus.number import Number
 from drivers.modbus.plan import BlockLimits, Span
 from drivers.modbus.refusals import FIRST_NS, LONGEST_NS, RESTART_NS, Refusals, content, divide
 from drivers.modbus.registers import Table, Type
@@ -159,7 +162,9 @@ def test_content():
     assert mark == content(1, [at(0), at(1, 2)])
     assert mark != content(2, [at(0), at(1, 2)])
     assert mark != content(1, [at(0), at(1)])
-    scaled = Codec(table=Table.HOLDING, address=1, type=Type.UINT32, scale=at(0).scale / 10)
+    scaled = Codec(
+        table=Table.HOLDING, addresses=(1,), meaning=Number(type=Type.UINT32, scale=Fraction(1, 10))
+    )
     assert mark == content(1, [at(0), scaled])
 
 

@@ -25,10 +25,25 @@ def test_each_table_is_read_by_its_function_of_the_specification():
 
 
 def test_the_sizes_are_those_of_the_names():
-    """A type fills as many registers of 16 bits as its name says bits; a bool lies in one."""
-    sizes = {type_.value: type_.size * 16 for type_ in Type if type_ is not Type.BOOL}
-    assert sizes == {name: int(name.lstrip("uintfloa")) for name in sizes}
-    assert Type.BOOL.size == 1
+    """A type fills as many registers of 16 bits as its name says bits; a bool lies in one; a string says itself."""
+    sizes = {type_.value: type_.size * 16 for type_ in Type if type_ not in {Type.BOOL, Type.STRING}}
+    assert sizes == {name: int(name.lstrip("abcdefghijklmnopqrstuvwxyz")) for name in sizes}
+    assert (Type.BOOL.size, Type.STRING.size) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    ("type_", "least", "greatest"),
+    [
+        ("int16", -32768, 32767),
+        ("uint32", 0, 0xFFFFFFFF),
+        ("int64", -(2**63), 2**63 - 1),
+        ("bcd16", 0, 9999),
+        ("bcd64", 0, 10**16 - 1),
+    ],
+)
+def test_whole_numbers_end_where_their_bits_or_digits_do(type_, least, greatest):
+    """Two's complement, or a decimal digit in each four bits."""
+    assert (Type(type_).least, Type(type_).greatest) == (least, greatest)
 
 
 @pytest.mark.parametrize("order", Order)
@@ -50,6 +65,7 @@ def test_the_letters_mean_the_same_two_things_for_64_bits(order):
     ("order", "sent"), [("ABCD", b"AB"), ("CDAB", b"AB"), ("BADC", b"BA"), ("DCBA", b"BA")]
 )
 def test_a_single_register_has_only_its_bytes_to_exchange(order, sent):
-    """A 16-bit value has no words to reverse."""
+    """A 16-bit value has no words to reverse: two of the orders say all there is to say."""
+    assert (swap(b"AB") if Order(order).of_bytes.swapped else b"AB") == sent
     packed = struct.pack(f"{Order(order).endian}H", int.from_bytes(b"AB"))
     assert (swap(packed) if Order(order).swapped else packed) == sent

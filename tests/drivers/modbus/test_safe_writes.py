@@ -19,7 +19,8 @@ from agent.commands import Audit, Commands, Records
 from agent.interfaces import Context
 from agent.memory import MemoryFile
 from drivers import modbus
-from drivers.modbus.profile import PointSettings, Profile
+from drivers.modbus.point import PointSettings
+from drivers.modbus.profile import Profile
 from drivers.modbus.registers import Table, Type
 from drivers.modbus.settings import DeviceSettings, LinkSettings
 from drivers.modbus.writable import RegisterWrite

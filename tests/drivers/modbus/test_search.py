@@ -15,7 +15,8 @@ from agent.memory import MemoryFile
 from drivers import modbus
 from drivers.modbus import tools
 from drivers.modbus.identity import Sign
-from drivers.modbus.profile import PointSettings, Profile
+from drivers.modbus.point import PointSettings
+from drivers.modbus.profile import Profile
 from drivers.modbus.registers import Table, Type
 from drivers.modbus.scan import FIRST_ASKED, UNLIKELY, Place
 from drivers.modbus.search import Searching

@@ -17,7 +17,7 @@ from agent.memory import MemoryFile
 from agent.sample import Reason
 from drivers.modbus import open as open_link
 from drivers.modbus.ends import FramingKind, Parity, Serial
-from drivers.modbus.profile import PointSettings
+from drivers.modbus.point import PointSettings
 from drivers.modbus.registers import Table, Type
 from drivers.modbus.settings import DeviceSettings, LinkSettings
 from tests.emulators.modbus import register

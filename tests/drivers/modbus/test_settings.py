@@ -11,7 +11,8 @@ from agent.fields import Place
 from agent.sample import Class, ValueType
 from drivers.modbus import DeviceSettings, LinkSettings, owner, points, problems
 from drivers.modbus.plan import BlockLimits
-from drivers.modbus.profile import Defaults, PointSettings, Profile
+from drivers.modbus.point import PointSettings
+from drivers.modbus.profile import Defaults, Profile
 from drivers.modbus.registers import Order, Table, Type
 
 
@@ -170,7 +171,10 @@ def test_a_device_that_cannot_be_read_as_written_is_refused(written, problem):
             {"table": "input", "address": 65535, "type": "int32"},
             "address: expected no more than the last address 65535, found 2 registers from 65535 on",
         ),
-        ({"table": "coil", "address": 0, "maximum": Fraction(2)}, "minimum: only a number has limits"),
+        (
+            {"table": "coil", "address": 0, "maximum": Fraction(2)},
+            "maximum: only a number has one; the type is bool",
+        ),
         (
             {"table": "input", "address": 0, "type": "int16", "minimum": Fraction(1), "maximum": Fraction(1)},
             "minimum: expected less than the maximum 1, found 1",

@@ -9,7 +9,8 @@ from structlog.testing import capture_logs
 
 from agent.sample import Reason
 from drivers.modbus.identity import Identity, Sign
-from drivers.modbus.profile import PointSettings, Profile
+from drivers.modbus.point import PointSettings
+from drivers.modbus.profile import Profile
 from drivers.modbus.registers import Table, Type
 from drivers.modbus.settings import DeviceSettings
 from tests.drivers.modbus.test_link import LIMIT_S, OFTEN, is_right, opened, taking
