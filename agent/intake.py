@@ -55,6 +55,8 @@ class Intake:
         self._judges: dict[str, Judge] = {name: judge for name, judge in judges.items() if judge is not None}
         for name, judge in self._judges.items():
             judge.recall(memory.recall(_key(name)))
+        self._new = {name for name, judge in self._judges.items() if not judge.remembered()}
+        """Devices of whose counters nothing was remembered."""
         self._remembered_ns: dict[str, int] = {}
         self._asked_ns: dict[str, int] = {}
         self._unput: set[str] = set()
@@ -90,8 +92,11 @@ class Intake:
             self._remember(device, urgent=True)
 
     def _take_note(self, device: str, now_ns: int) -> None:
-        """Remember how far the counters of a device have come, if it is time to."""
-        if now_ns - self._remembered_ns.setdefault(device, now_ns) >= PROGRESS_NS:
+        """Remember how far the counters of a device have come, if it is time to; where they began, at once."""
+        if device in self._new:
+            if self._remember(device, urgent=True):
+                self._new.discard(device)
+        elif now_ns - self._remembered_ns.setdefault(device, now_ns) >= PROGRESS_NS:
             self._remembered_ns[device] = now_ns
             if not self._unstored[device]:
                 self._remember(device, urgent=False)
@@ -112,9 +117,12 @@ class Intake:
         for device in self._judges.keys() - self._unput:
             self._remember(device, urgent=self._unstored[device] > 0)
 
-    def _remember(self, device: str, *, urgent: bool) -> None:
-        if remembered := self._judges[device].remembered():
+    def _remember(self, device: str, *, urgent: bool) -> bool:
+        """Whether there is anything to remember."""
+        remembered = self._judges[device].remembered()
+        if remembered:
             self._memory.learn(_key(device), remembered, urgent=urgent)
+        return bool(remembered)
 
     def _tell(self, device: str, news: tuple[News, ...]) -> None:
         for each in news:

@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+from copy import deepcopy
 from fractions import Fraction
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from agent.fields import Place
@@ -109,17 +112,20 @@ async def test_an_event_is_put_once_shown_and_remembered_when_it_is_stored():
     points = (*POINTS, *line.put[3].shape.points[2:])
     assert [cell.value for cell in line.health.latest("meter", points)] == [8, 5.0, "reset"]
     await line.read(8, every_ns=PROGRESS_NS)
-    assert line.remembered is None
+    assert line.remembered["energy"]["value"] == "5000"
+    line.memory._urgent.clear()
     await line.commit()
     assert line.remembered["energy"]["value"] == "8"
     assert line.memory._urgent.is_set()
 
 
 async def test_progress_is_remembered_now_and_then():
-    """Not with each reading, never urgently; and at the end."""
+    """Where it began at once; then not with each reading, never urgently; and at the end."""
     line = Line()
     await line.read(*range(100, 160))
-    assert line.remembered is None
+    assert line.remembered["energy"]["value"] == "100"
+    assert line.memory._urgent.is_set()
+    line.memory._urgent.clear()
     await line.read(160, every_ns=PROGRESS_NS)
     assert line.remembered["energy"]["value"] == "159"
     assert not line.memory._urgent.is_set()
@@ -194,6 +200,110 @@ async def test_it_survives_in_a_file(tmp_path):
     line = Line(again)
     await line.read(2**63, 2**63)
     assert line.events == ["swap"]
+
+
+class Life(Line):
+    """A meter that is read, a store and a memory that are written now and then, and a process that ends in every way."""
+
+    def __init__(self):
+        super().__init__()
+        self.total = 10**9
+        self.truth = []
+        self.safe = []
+        """The events that are on the disk."""
+        self.disk = {}
+        """The memory as it was last written."""
+        self.doubled = 0
+
+    async def count(self, by):
+        self.total += by
+        await self.read(self.total, self.total + 1, self.total + 1)
+        self.total += 1
+
+    async def reset(self, _):
+        if self.total > 10**5:
+            self.total //= 1000
+            self.truth.append("reset")
+        await self.count(1)
+
+    async def glitch(self, value):
+        await self.read(value)
+        await self.count(1)
+
+    async def store(self, _=None):
+        self.safe += self.events
+        self.put.clear()
+        await self.commit()
+
+    async def write(self, _=None):
+        """The memory is written after what it knows of is stored: a second later, the commit at once."""
+        await self.store()
+        self.disk = deepcopy(self.memory.content)
+
+    async def reload(self, _):
+        self.intake.close()
+        self.begin()
+        await self.count(1)
+
+    async def stop(self, _):
+        self.intake.close()
+        await self.write()
+        await self.start()
+
+    async def kill(self, stored):
+        """What is in the process is gone; an event that is stored, and not remembered on the disk, comes again."""
+        if stored:
+            await self.store()
+        del self.truth[len(self.safe) + 1 :]  # of two resets that were not stored, one is seen afterwards
+        self.put.clear()
+        self.unstored.clear()
+        self.doubled = len(self.safe)
+        await self.start()
+
+    async def start(self):
+        self.memory = MemoryFile()
+        self.memory.content = deepcopy(self.disk)
+        self.begin()
+        await self.count(1)
+        await self.write()
+        if self.doubled and self.safe[self.doubled :] and len(self.safe) > len(self.truth):
+            del self.safe[-1]  # the one that came twice
+        self.doubled = 0
+
+
+LIVES = st.lists(
+    st.one_of(
+        st.tuples(st.just(Life.count), st.integers(0, 20)),
+        st.tuples(st.just(Life.glitch), st.sampled_from([0, 1])),
+        *(
+            st.tuples(st.just(what), st.none())
+            for what in (Life.reset, Life.store, Life.write, Life.reload, Life.stop)
+        ),
+        st.tuples(st.just(Life.kill), st.booleans()),
+    ),
+    max_size=40,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(LIVES)
+def test_no_event_is_lost_and_none_invented(story):
+    """Stopped, killed, reloaded at any moment: what is stored are the events that there were, in order.
+
+    One that was stored within the second before a kill comes once more, and no other does.
+    """
+
+    async def live():
+        life = Life()
+        await life.count(1)
+        await life.write()
+        for happen, how in story:
+            await happen(life, how)
+        await life.store()
+        return life
+
+    life = asyncio.run(live())
+    assert life.safe == life.truth
 
 
 async def test_the_log_says_what_happened():
