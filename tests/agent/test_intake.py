@@ -285,7 +285,7 @@ LIVES = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=200)
 @given(LIVES)
 def test_no_event_is_lost_and_none_invented(story):
     """Stopped, killed, reloaded at any moment: what is stored are the events that there were, in order.

@@ -170,10 +170,11 @@ class Life:
 
     def in_peace(self):
         """A few readings without a disturbance: two events between two readings cannot be told apart."""
-        for _ in range(4):
+        reasons = []
+        while len(reasons) < 4 or reasons[-1] is not Reason.GOOD:  # it may roll over at the last
+            assert len(reasons) < 8
             self.meter.count(1)
-            reason = self.read(self.meter.value)
-        assert reason is Reason.GOOD
+            reasons.append(self.read(self.meter.value))
 
     def count(self, by):
         self.meter.count(by)
@@ -212,7 +213,7 @@ LIVES = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=200)
 @given(LIVES, st.sampled_from([int, float, Decimal]))
 def test_a_life_of_a_meter(story, type_):
     """Whatever happens between readings, the events are those that happened to the meter: each, in order, once."""
