@@ -61,6 +61,13 @@ class Checked:
     check: Callable[[str], str | None]
 
 
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """What a number beyond its bounds may have been meant as: a function that asks in words, or has none to say."""
+
+    ask: Callable[[int], str]
+
+
 Unit: TypeAlias = Annotated[
     str,
     Checked(units.check),

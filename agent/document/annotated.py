@@ -20,7 +20,7 @@ import msgspec
 from agent.document import parse
 from agent.document.walk import Json, Kind
 from agent.document.words import File, Scalar, SecretName, Text
-from agent.fields import Checked, Limits, Secret, Size, Unique, duration_text
+from agent.fields import Checked, Limits, Meant, Secret, Size, Unique, duration_text
 
 Notes: TypeAlias = tuple[Any, ...]
 
@@ -59,11 +59,13 @@ def _number(
     )
     shape = {"type": json_type} | {_BOUNDS[name].schema: bound for name, bound in given.items()}
     tests = [(_BOUNDS[name].holds, bound) for name, bound in given.items()]
+    meant: Meant | None = note(notes, Meant)
     return Scalar(
         expected=words + such_as,
         parse=read,
         shape=shape,
         within=(lambda value: all(holds(value, bound) for holds, bound in tests)) if tests else None,
+        ask=meant.ask if meant else None,
         write=_number_written,
     )
 

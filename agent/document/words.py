@@ -33,6 +33,8 @@ class Scalar:
     """Its JSON schema."""
     within: Callable[[Any], bool] | None = None
     """Whether a value is one of those that are allowed here."""
+    ask: Callable[[Any], str] | None = None
+    """What a value that is not allowed may have been meant as, in words; nothing if it is none that is known."""
     write: Callable[[Any], Any] = str
     """The opposite of `parse`, as JSON."""
 
@@ -47,7 +49,7 @@ class Scalar:
         except ValueError as error:
             return walk.unexpected(self, node, name, f": {error}" if error.args and error.args[0] else "")
         if self.within is not None and not self.within(value):
-            return walk.unexpected(self, node, name)
+            return walk.unexpected(self, node, name, self.ask(value) if self.ask else "")
         return value
 
     def schema(self, definitions: Json) -> Json:  # noqa: ARG002  a word defines nothing

@@ -14,7 +14,7 @@ from pathlib import Path
 from agent.clock import Clock
 from agent.commissioning import Commissioning
 from agent.interfaces import Context, Emulation, Link
-from drivers.modbus import bus_time, fitting
+from drivers.modbus import addressing, bus_time, fitting
 from drivers.modbus.bus_time import notes
 from drivers.modbus.fitting import look, owner, warnings
 from drivers.modbus.settings import (
@@ -64,6 +64,7 @@ VITALS = (
 def problems(link: LinkSettings) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """What is wrong with a link beyond its single settings: what does not fit together, and what its line cannot do."""
     yield from fitting.problems(link)
+    yield from addressing.problems(link)
     yield from bus_time.problems(link)
 
 

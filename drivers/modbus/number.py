@@ -160,6 +160,15 @@ class Number:
         greatest = self.greatest if high is None else min(self.greatest, math.floor(high))
         return range(least, greatest + 1)
 
+    def _floats_within(self, minimum: Fraction | None, maximum: Fraction | None) -> tuple[float, float]:
+        """The same of a float type; a little narrower, since rounding must not step over a limit."""
+        most, rounding = _FLOATS[self.type]
+        ends = [None if limit is None else (limit - self.offset) / self.scale for limit in (minimum, maximum)]
+        low, high = ends if self.scale > 0 else reversed(ends)
+        least = -most if low is None else float(max(low, Fraction(-most)))
+        greatest = most if high is None else float(min(high, Fraction(most)))
+        return least + abs(least) * rounding, greatest - abs(greatest) * rounding
+
     def raw(self) -> Callable[[Any], Raw | None] | None:
         """The function from what is unpacked to the raw number, `None` for what is none; no function where both are one."""
         if self.bits is not None:
@@ -230,9 +239,8 @@ class Number:
         """The nearest raw number that is within the limits and no sentinel, if there is one."""
         scale, offset = float(self.scale), float(self.offset)
         if self.type.floating:
-            low, high = limits(least, greatest)
-            most = _GREATEST_FLOATS[self.type]
-            return lambda value: (min(max((min(max(value, low), high) - offset) / scale, -most), most),)
+            low, high = self._floats_within(least, greatest)
+            return lambda value: (min(max((value - offset) / scale, low), high),)
         within, sentinels = self.raws_within(least, greatest), self.sentinel_raws
 
         def stored(value: float) -> tuple[Any, ...]:
@@ -243,12 +251,12 @@ class Number:
         return stored
 
 
-_GREATEST_FLOATS: Final = {
-    Type.FLOAT16: 65504.0,
-    Type.FLOAT32: (2 - 2**-23) * 2.0**127,
-    Type.FLOAT64: sys.float_info.max,
+_FLOATS: Final = {
+    Type.FLOAT16: (65504.0, 2**-10),
+    Type.FLOAT32: ((2 - 2**-23) * 2.0**127, 2**-22),
+    Type.FLOAT64: (sys.float_info.max, 2**-50),
 }
-"""The greatest finite one of each (IEEE 754)."""
+"""The greatest finite one of each (IEEE 754), and twice or more of what it is rounded by, relative to its size."""
 
 
 def exactly(value: Value | Fraction, name: str) -> Fraction:
@@ -259,14 +267,6 @@ def exactly(value: Value | Fraction, name: str) -> Fraction:
         return Fraction(value)
     except (ValueError, OverflowError):  # not a number, or infinite
         raise ValueError(f"{value} does not fit into {name}") from None
-
-
-def limits(least: Fraction | None, greatest: Fraction | None) -> tuple[float, float]:
-    """Limits as floats, a little narrower: rounding to 16 or 32 bits must not step over one."""
-    low = -math.inf if least is None else float(least)
-    high = math.inf if greatest is None else float(greatest)
-    margin = min(high - low, 1.0) * 1e-3
-    return low + margin, high - margin
 
 
 def _from_digits(held: int) -> int | None:
@@ -286,4 +286,7 @@ def _as_sent(type_: Type, number: Fraction) -> float:
 
 
 def _number(number: Fraction) -> str:
-    return str(int(number)) if number.denominator == 1 and abs(number) < 1 << 64 else f"{float(number):g}"
+    if number.denominator != 1 or abs(number) >= 1 << 64:
+        return f"{float(number):g}"
+    pattern = f" (0x{int(number):X})" if number > 0xFF else ""  # noqa: PLR2004  # nobody writes less as a pattern
+    return f"{int(number)}{pattern}"

@@ -28,6 +28,12 @@ class Place(NamedTuple):
         return f"address {self.address} of table {self.table.value}"
 
 
+def ask(number: int) -> str:
+    """Whether somebody wrote a PLC's number for an address, as the end of a message; nothing if it is none."""
+    place = meant(number)
+    return f": is it how a PLC numbers {place}?" if place else ""
+
+
 def meant(number: int) -> Place | None:
     """What a number stands for, if it is one that a PLC has."""
     for table, digit in _DIGITS.items():

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta, field
 
-from agent.fields import Limits, Place
+from agent.fields import Limits, Meant, Place
 from agent.interfaces import Settings
 from agent.points import PointBase
 from agent.sample import Point, ValueType
@@ -22,13 +22,16 @@ from drivers.modbus.codec import Codec, Field, Meaning
 from drivers.modbus.codec import check as check_fields
 from drivers.modbus.flag import Flag
 from drivers.modbus.number import Bits, Number
-from drivers.modbus.numbering import meant
+from drivers.modbus.numbering import ask
 from drivers.modbus.registers import ADDRESSES, Order, Table, Type
 from drivers.modbus.scaled import Scaled
 from drivers.modbus.text import Encoding, Text
 from drivers.modbus.timing import Phase
 from drivers.modbus.total import Total
 from drivers.modbus.writable import RegisterWrite, check
+
+Address = Annotated[int, Meta(ge=0, le=ADDRESSES - 1), Meant(ask)]
+"""An address as sent on the wire."""
 
 
 class Allowed(enum.Enum):
@@ -43,7 +46,7 @@ class Allowed(enum.Enum):
 class Addend(Settings, frozen=True, kw_only=True):
     """A further register that is added to the point's own; of the same table, type and order."""
 
-    address: Annotated[int, Meta(ge=0, le=65535, description="As sent on the wire, starting at 0.")]
+    address: Annotated[Address, Meta(description="As sent on the wire, starting at 0.")]
     scale: Annotated[
         Fraction, Meta(description="What its raw value is multiplied by before it is added.")
     ] = Fraction(1)
@@ -56,11 +59,8 @@ class PointSettings(PointBase, frozen=True, kw_only=True):
         Table, Meta(description="In which of the device's tables it lies; function 1, 2, 4 or 3 reads it.")
     ]
     address: Annotated[
-        int,
-        Meta(
-            ge=0,
-            description="As sent on the wire, 0 to 65535: not 30001 or 40001, nor the 1 of a document.",
-        ),
+        Address,
+        Meta(description="As sent on the wire, starting at 0: not 30001 or 40001, nor the 1 of a document."),
     ]
     register_type: Annotated[
         Type | None,
@@ -105,10 +105,8 @@ class PointSettings(PointBase, frozen=True, kw_only=True):
     ] = Fraction(0)
     scale_factor: (
         Annotated[
-            int,
+            Address,
             Meta(
-                ge=0,
-                le=65535,
                 description="Address, in the same table, of an int16 by whose power of ten the value is multiplied too: SunSpec.",
             ),
         ]
@@ -165,10 +163,6 @@ class PointSettings(PointBase, frozen=True, kw_only=True):
 
     def _problems(self) -> Iterator[str]:
         """What can be seen before a codec is made of it."""
-        if self.address >= ADDRESSES:
-            place = meant(self.address)
-            hint = f", which is how PLCs number {place}" if place else ""
-            yield f"address: expected 0 to {ADDRESSES - 1} as sent on the wire; found {self.address}{hint}"
         type_ = self.type_of_registers
         if self.table.bits and type_ is not Type.BOOL:
             yield f"type: the {self.table.value} table holds single bits, so the type is bool, not {type_.value}"
@@ -272,10 +266,6 @@ _OF_A_NUMBER: Final = (
     "scale_factor",
     "sum",
     "sentinels",
-    "minimum",
-    "maximum",
-    "change_per_minute",
-    "counter",
 )
 _OWN: Final = {
     "bit": ({Type.BOOL}, "a bool"),
@@ -284,7 +274,7 @@ _OWN: Final = {
     "encoding": ({Type.STRING}, "a string"),
     **dict.fromkeys(_OF_A_NUMBER, (_NUMBERS, "a number")),
 }
-"""Settings that only some types have: which, and in words."""
+"""Settings that only some types have: which, and in words. What is said of values, every driver's point has (`agent.points`)."""
 _LEFT_OUT: Final[dict[str, Any]] = {"scale": 1, "offset": 0, "sum": (), "sentinels": ()}
 """What a setting is when nobody wrote it; others are `None`."""
 _VALUES: Final = {

@@ -14,7 +14,7 @@ from typing import Any
 
 from agent.sample import Reason, Value, ValueType
 from drivers.modbus.arithmetic import Linear, Raw
-from drivers.modbus.number import Number, exactly, limits
+from drivers.modbus.number import Number, exactly
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +119,8 @@ class Total:
 
     def nearest(self, least: Fraction | None, greatest: Fraction | None) -> Callable[[Any], tuple[Any, ...]]:
         """Within the limits and what the parts hold; a part that would mean "no value" holds one less or more."""
-        low, high = limits(least, greatest)
+        low = -math.inf if least is None else least
+        high = math.inf if greatest is None else greatest
         sentinels, of_first = self.first.sentinel_raws, self.first.nearest(least, greatest)
 
         def stored(value: float) -> tuple[Any, ...]:

@@ -297,20 +297,23 @@ def test_a_value_type_can_be_chosen_where_it_loses_what_is_known_to_be_lost():
         ({"type_": "int16", "scale": "0"}, "scale: expected a number other than 0"),
         (
             {"type_": "int16", "sentinels": [65536]},
-            "sentinels: 65536 is not a raw value of int16: expected -32768 to 32767 or a bit pattern up to 0xFFFF",
+            "sentinels: 65536 (0x10000) is not a raw value of int16: expected -32768 to 32767 or a bit pattern up to 0xFFFF",
         ),
         ({"type_": "uint16", "sentinels": [-32769]}, "sentinels: -32769 is not a raw value of uint16"),
         ({"type_": "uint16", "sentinels": ["0.5"]}, "sentinels: 0.5 is not a raw value of uint16"),
         (
             {"type_": "bcd16", "sentinels": [0x9999]},
-            "sentinels: 39321 is not a raw value of bcd16: expected 0 to 9999",
+            "sentinels: 39321 (0x9999) is not a raw value of bcd16: expected 0 to 9999",
         ),
         (
             {"type_": "uint16", "bits": "4-7", "sentinels": [0xFF]},
             "sentinels: 255 is not a raw value of bits 4-7 of uint16: expected 0 to 15",
         ),
         ({"type_": "float32", "sentinels": ["1e39"]}, "sentinels: 1e+39 is not a raw value of float32"),
-        ({"type_": "float16", "sentinels": [65536]}, "sentinels: 65536 is not a raw value of float16"),
+        (
+            {"type_": "float16", "sentinels": [65536]},
+            "sentinels: 65536 (0x10000) is not a raw value of float16",
+        ),
         ({"type_": "int16", "bits": "4-7"}, "bits: only a uint16 or uint32 has a field of them"),
         ({"type_": "uint16", "bits": "4-16"}, "bits: expected 0 (least significant) to 15, found 16"),
         ({"type_": "float32", "wanted": ValueType.INTEGER}, "value_type: expected number"),

@@ -90,14 +90,15 @@ OWN = "expected registers apart from the others of the point"
         ({}, "type: expected the type of the holding registers, such as int16 or float32"),
         (
             {"address": 400012, "type": "int16"},
-            (
-                "address: expected 0 to 65535 as sent on the wire; found 400012, which is how PLCs number address 11 of "
-                "table holding"
-            ),
+            "address: expected a whole number from 0 to 65535; found '400012': is it how a PLC numbers address 11 of table holding?",
         ),
         (
             {"address": 70000, "type": "int16"},
-            "address: expected 0 to 65535 as sent on the wire; found 70000",
+            "address: expected a whole number from 0 to 65535; found '70000'",
+        ),
+        (
+            {"type": "int16", "scale_factor": 440085},
+            "scale_factor: expected a whole number from 0 to 65535; found '440085': is it how a PLC numbers address 40084 of table holding?",
         ),
         (
             {"address": 65535, "type": "int32"},
@@ -120,13 +121,11 @@ OWN = "expected registers apart from the others of the point"
         ),
         ({"type": "bool", "bit": 0, "scale": 2}, "scale: only a number has one; the type is bool"),
         ({"type": "bool", "bit": 0, "value_type": "integer"}, "value_type: a bool is always boolean"),
-        ({"type": "bool", "bit": 0, "counter": {}}, "counter: only a number has one; the type is bool"),
         ({"type": "string"}, "length: missing from this string: expected how many registers it fills"),
         (
             {"type": "string", "length": 4, "sentinels": [0]},
             "sentinels: only a number has one; the type is string",
         ),
-        ({"type": "string", "length": 4, "maximum": 4}, "maximum: only a number has one; the type is string"),
         ({"type": "string", "length": 4, "value_type": "number"}, "value_type: a string is always text"),
         ({"type": "int16", "length": 1}, "length: only a string has one; the type is int16"),
         ({"type": "int16", "encoding": "ascii"}, "encoding: only a string has one; the type is int16"),
@@ -154,7 +153,7 @@ OWN = "expected registers apart from the others of the point"
         ({"table": "coil", "order": "ABCD"}, "order: a coil is a single bit and has none"),
         (
             {"type": "int16", "sentinels": [65536]},
-            "sentinels: 65536 is not a raw value of int16: expected -32768 to 32767 or a bit pattern up to 0xFFFF",
+            "sentinels: 65536 (0x10000) is not a raw value of int16: expected -32768 to 32767 or a bit pattern up to 0xFFFF",
         ),
         (
             {"type": "float32", "scale_factor": 12},

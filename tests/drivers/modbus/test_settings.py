@@ -172,10 +172,6 @@ def test_a_device_that_cannot_be_read_as_written_is_refused(written, problem):
             "address: expected no more than the last address 65535, found 2 registers from 65535 on",
         ),
         (
-            {"table": "coil", "address": 0, "maximum": Fraction(2)},
-            "maximum: only a number has one; the type is bool",
-        ),
-        (
             {"table": "input", "address": 0, "type": "int16", "minimum": Fraction(1), "maximum": Fraction(1)},
             "minimum: expected less than the maximum 1, found 1",
         ),
