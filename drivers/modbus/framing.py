@@ -37,6 +37,9 @@ EXCEPTION: Final = 0x80
 _EXCEPTION_BYTES: Final = 2
 """Function and exception code."""
 
+_MOST_DATA: Final = 250
+"""Bytes: 125 registers, or 2000 bits (Modbus Application Protocol V1.1b3, 6.1 to 6.4)."""
+
 VARIANTS: Final = 12
 """So many lengths are tried on a unit whose missing answers may still come."""
 
@@ -115,7 +118,8 @@ def wanted(pdu: bytes) -> int | None:
     """
     if pdu[0] in _REQUESTS and len(pdu) == _READ_BYTES:
         count = int.from_bytes(pdu[3:])
-        return (count + 7) // 8 if pdu[0] in _BIT_FUNCTIONS else count * 2
+        size = (count + 7) // 8 if pdu[0] in _BIT_FUNCTIONS else count * 2
+        return size if 0 < size <= _MOST_DATA else None
     if pdu[0] in _COUNTING and len(pdu) > _READ_BYTES:
         return _READ_BYTES - 2
     return None

@@ -96,12 +96,8 @@ class Conversation:
         """By transaction id: the units whose answers were given up."""
         self._stirred_ns = 0
         """When something came last that nobody had asked for."""
-        self._yielding_ns = 0
-        """Since when others have the line."""
-        self._theirs: tuple[int, int] | None = None
-        """Unit and length of a missing answer that is to be somebody else's."""
         self._echo = Echo(possible=not framing.identified)
-        self._overhearing = Overhearing()
+        self._overhearing = Overhearing(self._missing, quiet_ns)
         self.heard: list[int] = []
         """Units that were given up and have answered since, too late. Emptied by whoever takes note of it."""
         self.echoes: bool | None = None if framing.identified else False
@@ -204,9 +200,12 @@ class Conversation:
                 start += frame.length
                 answer = self._judge(frame, now_ns, start) or answer
         except Malformed as error:
-            start = self._filled
             answer = self._end("malformed", str(error), now_ns) or answer
+            if self._framing.identified:
+                start = self._filled
         self._keep_from(start)
+        if self._filled and self._question is None and not self._framing.identified:
+            self._unasked(0, now_ns)
         return answer
 
     def abandon(self, now_ns: int) -> Unfit | None:
@@ -217,9 +216,10 @@ class Conversation:
         if self._question is not None:
             if self._filled and not self._framing.identified:
                 octets = bytes(self._buffer[: self._filled])
-                self._filled = 0
                 words = f"{len(octets)} bytes that make no answer: {octets[:16].hex(' ')}"
-                return self._end("malformed", words, now_ns)
+                unfit = self._end("malformed", words, now_ns)
+                self._unasked(0, now_ns)
+                return unfit
             self._fence(self._question, now_ns)
             if self.echoes:
                 self._given_up[self._identity] = self._question.unit
@@ -233,11 +233,13 @@ class Conversation:
     # --- what nobody asked for, on a line that is taken up again -----------------------------------------------
 
     def _unasked(self, count: int, now_ns: int) -> None:
-        """Take in what came while nothing was outstanding."""
-        if now_ns - self._stirred_ns > BURST_NS:
-            self._drain()
-        self._stirred_ns = now_ns
+        """Take in what came while nothing was outstanding; it may be the rest of what made no answer."""
+        before = self._filled
         self._filled += count
+        if before and count and now_ns - self._stirred_ns > BURST_NS:
+            self.counts["noise"] += 1
+            self._keep_from(before)
+        self._stirred_ns = now_ns
         start = 0
         try:
             while frame := self._framing.take(self._buffer[start : self._filled], None):
@@ -257,38 +259,20 @@ class Conversation:
         self._filled = 0
 
     def _overhear(self, frame: Frame, now_ns: int) -> Heard:
-        """Take note of a frame that answers no question of ours."""
-        heard = self._overhearing.judge(frame, now_ns, self._missing.of(frame.unit))
-        match heard:
-            case Heard.LATE:
-                self.counts["late"] += 1
-            case Heard.REQUEST:
-                self.counts["overheard"] += 1
-                self._yield(frame, now_ns)
-            case Heard.REPLY if self._theirs:
-                self._missing.drop(*self._theirs)
-                self._theirs = None
-            case Heard.OVERHEARD:
-                self.counts["overheard"] += 1
+        """Take note of a frame that answers no question of ours; another master's is let have its answer."""
+        heard = self._overhearing.judge(frame, now_ns)
+        if heard is not Heard.REPLY:
+            self.counts["late" if heard is Heard.LATE else "overheard"] += 1
+        if heard is Heard.REQUEST:
+            self._free_ns = self._overhearing.yields_ns(now_ns, self._free_ns)
         return heard
 
     def _passes(self, frame: Frame, asked: Question, now_ns: int) -> bool:
-        """Whether a frame that is no answer may be passed over while the answer is waited for."""
+        """Whether this frame, which is no answer, may be passed over while the answer is waited for."""
         heard = self._overhear(frame, now_ns)
         if heard is Heard.REQUEST:  # unless nothing would tell the answer to it from ours
             return self._overhearing.due != (asked.unit, asked.size)
         return heard is not Heard.OVERHEARD or self.other_master
-
-    def _yield(self, frame: Frame, now_ns: int) -> None:
-        """Let another master have its answer; it is missing like one of ours, and waited for twice as long at most."""
-        if self._free_ns <= now_ns:
-            self._yielding_ns = now_ns
-        until_ns = min(now_ns + self._quiet_ns, self._yielding_ns + 2 * self._quiet_ns)
-        self._free_ns = max(self._free_ns, until_ns)
-        size = wanted(frame.pdu)
-        if size is not None and size not in self._missing.of(frame.unit):
-            self._theirs = frame.unit, size
-            self._missing.add(frame.unit, size, now_ns)
 
     # --- which answer fits -------------------------------------------------------------------------------------
 
@@ -303,13 +287,10 @@ class Conversation:
                 self._missing.clear()  # what is still under way has an id of its own
         else:
             self.echoes = False
-            if asked is None or (frame.unit != asked.unit and self._missing.of(frame.unit)):
+            shared = not self._framing.identified
+            if asked is None or (not shared and frame.unit != asked.unit and self._missing.of(frame.unit)):
                 return self._late(now_ns)
-            if (
-                not self._framing.identified
-                and not _answers(frame, asked)
-                and self._passes(frame, asked, now_ns)
-            ):
+            if shared and not _answers(frame, asked) and self._passes(frame, asked, now_ns):
                 return None
             rest = self._buffer[end : self._filled]
             if rest and self._framing.begins(
@@ -396,6 +377,7 @@ class Conversation:
     def _fence(self, asked: Question, now_ns: int) -> None:
         if not self.echoes:
             self._missing.add(asked.unit, asked.size, now_ns)
+            self._overhearing.unanswered(asked.unit, asked.size)
             self._free_ns = now_ns + self._quiet_ns
 
     def _keep_from(self, start: int) -> None:
@@ -410,4 +392,5 @@ def _answers(frame: Frame, asked: Question) -> bool:
     """Whether a frame, if it fits, is the answer, and not the request of another master to the same unit."""
     if frame.unit != asked.unit:
         return False
-    return wanted(frame.pdu) is None or frame.pdu[:2] == bytes([asked.function, asked.size])
+    whole = len(frame.pdu) == asked.size + 2 and frame.pdu[:2] == bytes([asked.function, asked.size])
+    return whole or wanted(frame.pdu) is None

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
-import random
 import struct
-from collections import Counter
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -17,7 +13,7 @@ from pymodbus.pdu import DecodePDU, ExceptionResponse
 from pymodbus.pdu.bit_message import ReadCoilsResponse, ReadDiscreteInputsResponse
 from pymodbus.pdu.register_message import ReadHoldingRegistersResponse, ReadInputRegistersResponse
 
-from drivers.modbus.framing import Framing, Question, question, variants
+from drivers.modbus.framing import Framing, question, variants
 from drivers.modbus.mbap import Mbap
 from drivers.modbus.missing import REMEMBERED_NS
 from drivers.modbus.transaction import IDS, STRAYS, Answer, Conversation, Refusal, Unfit
@@ -529,156 +525,3 @@ def test_one_at_a_time():
     conversation.ask(THREE, 0)
     with pytest.raises(RuntimeError):
         conversation.ask(OTHER_UNIT, 0)
-
-
-# --- 10,000 rounds ---------------------------------------------------------------------------------------------
-
-
-class Delivery(NamedTuple):
-    """Bytes that will come."""
-
-    at_ns: int
-    order: int
-    octets: bytes
-    cut: int = 0
-    gap_ns: int = 0
-    """The first `cut` bytes come, the others so much later, and nothing between them: TCP has an order."""
-
-
-@dataclass
-class RandomLine:
-    """A line in virtual time, with units that answer when and as they like. Each answer says which asking it is to."""
-
-    conversation: Conversation
-    echoes: bool
-    chance: random.Random
-    now_ns: int = 0
-    serial: int = 0
-    order: int = 0
-    last_ns: int = 0
-    coming: list[Delivery] = field(default_factory=list)
-    tally: Counter[str] = field(default_factory=Counter)
-
-    LIMIT = 200 * MS
-    UNITS = (1, 2, 3)
-    COUNTS = (1, 3, 3, 10, 125)
-
-    def round(self) -> None:
-        self.pass_until(self.now_ns + self.chance.randrange(20 * MS))
-        while wait_ns := self.conversation.wait_ns(self.now_ns):
-            self.pass_until(self.now_ns + wait_ns)
-        self.lose_tails()
-        if self.conversation.broken:
-            self.conversation.opened()
-            self.tally["connections"] += 1
-        unit = self.chance.choice(self.UNITS)
-        asked, to_be_used = self.choose(unit)
-        if asked is None:
-            self.now_ns += 1000 * MS
-            return
-        self.serial += 1
-        sent = self.conversation.ask(asked, self.now_ns)
-        self.answer(asked, int.from_bytes(sent[:2], "big"))
-        outcome = self.pass_until(self.now_ns + self.LIMIT, waiting=True)
-        if outcome is None:
-            self.conversation.abandon(self.now_ns)
-            self.tally["time-outs"] += 1
-        elif isinstance(outcome, bytes):
-            told = set(struct.unpack(f">{asked.count}H", outcome))
-            self.tally["right" if told == {self.serial & 0xFFFF} else "WRONG"] += 1
-            self.tally["used"] += to_be_used
-        else:
-            self.tally[type(outcome).__name__] += 1
-
-    def lose_tails(self) -> None:
-        """A connection that is dropped takes half a frame with it; whole ones a gateway may send to the next one."""
-        if self.conversation.broken:
-            self.coming = [each for each in self.coming if each.order]
-            heapq.heapify(self.coming)
-
-    def choose(self, unit: int) -> tuple[Question | None, bool]:
-        """As the link does: a suspect unit is asked something that no late answer can pass for."""
-        block = question(self.conversation._framing, unit=unit, function=3, address=7, count=3)
-        if self.conversation.suspects(unit, self.now_ns):
-            probes = (block, *variants(self.conversation._framing, block))
-            return next((probe for probe in probes if not self.conversation.fenced(probe)), None), False
-        count = self.chance.choice(self.COUNTS)
-        return question(self.conversation._framing, unit=unit, function=3, address=7, count=count), True
-
-    def answer(self, asked: Question, identity: int) -> None:
-        """Decide what comes back, and when. Units of a line without ids answer in the order of the questions."""
-        octets = right(struct.pack(">H", self.serial & 0xFFFF) * asked.count)
-        octets = frame(octets, identity=identity if self.echoes else 0, unit=asked.unit)
-        limit, chance = self.LIMIT, self.chance
-        kind = chance.choices(
-            ["good", "late", "very late", "never", "exception", "twice", "foreign", "split"],
-            [70, 8, 4, 6, 3, 3, 3, 3],
-        )[0]
-        delay = chance.randrange(20 * MS)
-        if kind == "late":
-            delay = chance.randrange(limit, limit + QUIET)
-        elif kind == "very late":
-            delay = chance.randrange(limit + QUIET, 5 * (limit + QUIET))
-        elif kind == "never":
-            return
-        elif kind == "exception":
-            octets = frame(b"\x83\x06", identity=identity if self.echoes else 0, unit=asked.unit)
-        elif kind == "twice" and not self.echoes:
-            octets *= 2  # apart, nobody could tell the second copy from the answer to an equal question
-        elif kind == "twice":
-            self.come(self.now_ns + delay + chance.randrange(2 * limit), octets)
-        elif kind == "foreign":
-            octets = chance.choice(
-                [
-                    frame(octets[7:], identity=identity + 1000, unit=asked.unit),
-                    frame(octets[7:], identity=identity if self.echoes else 0, unit=asked.unit + 10),
-                    frame(b"\x04" + octets[8:], identity=identity if self.echoes else 0, unit=asked.unit),
-                    bytes(chance.randrange(256) for _ in range(chance.randrange(1, 30))),
-                ]
-            )
-        at_ns = self.now_ns + delay
-        if not self.echoes:
-            at_ns = self.last_ns = max(at_ns, self.last_ns + 1)
-        if kind == "split":
-            self.come(at_ns, octets, chance.randrange(1, len(octets)), chance.randrange(2 * limit))
-        else:
-            self.come(at_ns, octets)
-
-    def come(self, at_ns: int, octets: bytes, cut: int = 0, gap_ns: int = 0) -> None:
-        self.order += 1
-        heapq.heappush(self.coming, Delivery(at_ns, self.order, octets, cut, gap_ns))
-
-    def pass_until(self, until_ns: int, *, waiting: bool = False) -> Answer | None:
-        """Let time pass; ends early with the outcome of the question if one is awaited."""
-        while self.coming and self.coming[0].at_ns <= until_ns:
-            at_ns, _, octets, cut, gap_ns = heapq.heappop(self.coming)
-            self.now_ns = max(self.now_ns, at_ns)
-            if cut:
-                octets, rest = octets[:cut], octets[cut:]
-                self.coming = [each._replace(at_ns=max(each.at_ns, at_ns + gap_ns)) for each in self.coming]
-                self.coming.append(Delivery(at_ns + gap_ns, 0, rest))
-                heapq.heapify(self.coming)
-                self.last_ns = max(self.last_ns, at_ns + gap_ns)
-            cuts = tuple(sorted(self.chance.randrange(len(octets) + 1) for _ in range(2)))
-            outcomes = hear(self.conversation, octets, self.now_ns, cuts if self.echoes else ())
-            self.lose_tails()
-            if outcomes and waiting:
-                [outcome] = outcomes
-                return outcome
-        self.now_ns = max(self.now_ns, until_ns)
-        return None
-
-
-@pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize(
-    ("framing", "echoes"),
-    [(Mbap(), True), (Mbap(), False), (Bare(), False)],
-    ids=["ids", "id 0", "no ids"],
-)
-def test_ten_thousand_rounds(framing, echoes, seed):
-    """However late, often, early, foreign or broken answers come: not one is taken for the answer to another asking."""
-    line = RandomLine(talk(framing), echoes, random.Random(seed))
-    for _ in range(10_000):
-        line.round()
-    assert line.tally["WRONG"] == 0
-    assert line.tally["used"] > 4_000  # and most that come in time are used
