@@ -87,13 +87,16 @@ class Driver:
         raise error
 
 
-def gather(driver, for_s, ids=("a", "b"), *, then=None, out=(), after_s=0):
+def gather(driver, for_s, ids=("a", "b"), *, then=None, during=None, out=(), after_s=0):
     """Gather from the driver for so long, with some devices out of service; what was put, and the health."""
 
     async def gathering():
         put = []
+        memory = MemoryFile()
 
         async def take(sample):
+            if during is not None:
+                during(gatherer, sample)
             put.append((asyncio.get_running_loop().time(), sample))
 
         health = Health()
@@ -109,7 +112,7 @@ def gather(driver, for_s, ids=("a", "b"), *, then=None, out=(), after_s=0):
             settings,
             driver,
             clock=VirtualClock(),
-            memory=MemoryFile().part("test"),
+            memory=memory.part("test"),
             health=health,
             put=take,
             stored=asyncio.get_running_loop().create_future,
@@ -122,7 +125,7 @@ def gather(driver, for_s, ids=("a", "b"), *, then=None, out=(), after_s=0):
         overdue = progress.overdue()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        return SimpleNamespace(put=put, health=health, overdue=overdue, found=found)
+        return SimpleNamespace(put=put, health=health, overdue=overdue, found=found, learnt=memory.content)
 
     return run(gathering())
 
@@ -289,6 +292,7 @@ def test_a_counter_in_doubt_is_read_again_at_once():
     result = gather(driver, 3.5, ids=("a",))
     assert driver.asked == ["a"]
     assert [sample.values for sample in of(result, "a")] == [(5000.0,), (7.0,), (7.0, "reset"), (8.0,)]
+    assert result.learnt["test"]["counters a"]["power"]["value"] == "7.0"  # where it stood at the end
 
 
 def settings_of(gatherer, **out):
@@ -345,3 +349,15 @@ def test_what_needs_another_link_is_not_adopted():
     assert gather(Driver(), 5, then=adopt).found == [False, False, True]
     assert gather(Driver(opening=[Unavailable("refused")] * 100), 5, then=adopt).found == [False] * 3
     assert gather(Driver(), 5, then=adopt, out=("a", "b")).found == [False] * 3
+
+
+def test_a_link_that_is_just_being_lost_adopts_nothing():
+    """Between the loss and the next attempt nothing can be begun on it."""
+    adopted = []
+
+    def adopt(gatherer, sample):
+        if sample.reasons == bytes([Reason.NOT_CONNECTED]):
+            adopted.append(gatherer.adopt(settings_of(gatherer, a="being painted")))
+
+    gather(Driver(plans={"a": (3, Unavailable("line: lost"))}), 10, during=adopt)
+    assert adopted == [False, False]

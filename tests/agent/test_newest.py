@@ -39,6 +39,15 @@ def test_points_of_several_intervals():
     assert newest.cells(POINTS[1:2]) == found[1:2]
 
 
+def test_a_link_that_is_opened_again_and_again_leaves_nothing_behind():
+    """Each time its shapes are others, of the same points."""
+    newest = Newest()
+    for number in range(100):
+        newest.learnt(Sample(shape("ab"), number * MS, (1.0, 2.0)))
+        newest.learnt(Sample(shape("c"), number * MS, (3.0,)))
+    assert len(newest._samples) == 2
+
+
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.sets(st.sampled_from("abcd"), min_size=1), st.booleans()), max_size=60))
 def test_it_is_what_came_last_and_does_not_grow(history):

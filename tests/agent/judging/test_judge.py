@@ -137,6 +137,8 @@ def test_when_nobody_knows_it_is_uncertain():
     assert device.read(1.5, only=(0,), after_s=110) == [1.5]
     assert device.read(1.5, only=(0,), after_s=1) == [unverified]
     assert device.read(1.5, 0) == [1.5, 0]
+    doubtful = bytes([0, Reason.SENSOR_NOT_ACCURATE])
+    assert device.read(1.5, 0, reasons=doubtful) == [unverified, Reason.SENSOR_NOT_ACCURATE]
     assert device.read(1.5, None, reasons=bytes([0, Reason.TIMEOUT])) == [unverified, Reason.TIMEOUT]
     assert device.read(1.5, only=(0,)) == [unverified]
 
