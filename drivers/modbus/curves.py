@@ -24,7 +24,7 @@ COUNTING_SINCE_S = 1_767_225_600.0
 RIPPLE_PERIODS_S = (61.0, 17.0)
 """Short enough to be seen moving at an interval of seconds, and without a common period."""
 
-Value: TypeAlias = bool | float
+Value: TypeAlias = bool | float | str
 
 
 class Sine(NamedTuple):
@@ -138,6 +138,15 @@ JOULES = {
 """Of each unit of a counter, how many joules of active energy make it count one."""
 FLOW_PER_SECOND = {"m3": 4e-6, "L": 4e-3}
 """How fast a counter of this unit rises: a household's water."""
+POWERS = {"A": -2, "V": -1, "Hz": -2, "Cel": -1, "%": -1, "1": -3, "m3.h-1": -2}
+"""Powers of ten by which devices with scale factors show these units: as fine as 16 bits allow for what is plausible."""
+TEXTS = (
+    ("*version*", "1.0.0"),
+    ("*firmware*", "1.0.0"),
+    ("*manufacturer*", "Emulated"),
+    ("*model*", "Emulated"),
+)
+"""What texts of these names say; others tell the device's id: a serial number, a name."""
 ALARMS = ("*alarm*", "*fault*", "*error*", "*defrosting*", "*override*")
 """Names of flags and states that a device in order does not show."""
 
@@ -145,6 +154,9 @@ ALARMS = ("*alarm*", "*fault*", "*error*", "*defrosting*", "*override*")
 def curve(device: str, point: PointSettings) -> Callable[[float], Value]:
     """Choose what a point of a device shows over time: a function of seconds since 1970 UTC."""
     unit, name = point.unit, point.name
+    if point.is_text:
+        text = next((text for pattern, text in TEXTS if fnmatchcase(name, pattern)), device)
+        return lambda _: text
     if unit is None:
         return _state(device, point)
     for plausible in PLAUSIBLE:
@@ -166,6 +178,11 @@ def curve(device: str, point: PointSettings) -> Callable[[float], Value]:
 _SECONDS = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
 
 
+def power(point: PointSettings) -> int:
+    """The power of ten with which a point is shown that has a scale factor."""
+    return POWERS.get(point.unit or "", 0)
+
+
 def _power(device: str, name: str) -> Curve:
     """Give the active power, in watts, of the phase that the name ends with, or of all phases: it is never below zero."""
     phase = name[-2:]
@@ -184,4 +201,6 @@ def _state(device: str, point: PointSettings) -> Callable[[float], Value]:
         period_s = 300 + zlib.crc32(f"{device} {point.name}".encode()) % 300
         return lambda time_s: not quiet and time_s // period_s % 2 == 1
     state = 0.0 if quiet else float(max(point.minimum or 0, min(1, point.maximum or 1)))
+    if point.labels and state not in point.labels:
+        state = float(next(iter(point.labels)))
     return lambda time_s: state  # noqa: ARG005  # a constant over time

@@ -31,6 +31,8 @@ class Scaled:
 
     number: Number
     """As it is where the power is 0."""
+    shown: int = 0
+    """The power with which an emulated device shows it."""
 
     def __post_init__(self) -> None:
         if self.number.type.floating:
@@ -117,9 +119,9 @@ class Scaled:
                 yield exponent, number.held(raw), abs(raw * number.scale + number.offset - exact)
 
     def nearest(self, least: Fraction | None, greatest: Fraction | None) -> Callable[[Any], tuple[Any, ...]]:
-        """With a power of 0, which all points that share a scale factor can be shown with. Others: see `at`."""
-        of_number = self.at(0).nearest(least, greatest)
-        return lambda value: (*of_number(value), 0)
+        """With the power that is `shown`: points that share a scale factor have to agree on it."""
+        of_number = self.at(self.shown).nearest(least, greatest)
+        return lambda value: (*of_number(value), self.shown)
 
 
 def _itself(raw: Raw) -> Value:
