@@ -7,6 +7,7 @@ applied between source and collector (`agent.judging`), so that it holds for eve
 from __future__ import annotations
 
 from datetime import timedelta
+from decimal import Decimal
 from fractions import Fraction
 from typing import Annotated
 
@@ -95,6 +96,13 @@ class Counter(Settings, frozen=True):
     def __post_init__(self) -> None:
         if self.rollover is not None and self.rollover <= 0:
             raise ValueError(f"rollover: expected more than 0, found {float(self.rollover):g}")
+
+    @property
+    def shown(self) -> Decimal | None:
+        """The rollover value as consumers are told it."""
+        if self.rollover is None:
+            return None
+        return Decimal(self.rollover.numerator) / Decimal(self.rollover.denominator)
 
 
 class QualityFrom(Settings, frozen=True):
@@ -212,4 +220,6 @@ class PointBase(Settings, frozen=True):
             designation=self.designation,
             brick_class=self.brick_class,
             labels=self.labels,
+            counter=self.counter is not None,
+            rollover=None if self.counter is None else self.counter.shown,
         )

@@ -144,6 +144,10 @@ class Point(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Brick class, local name: `Supply_Air_Temperature_Sensor`."""
     labels: dict[int, str] | None = None
     """What the values of an enumeration mean."""
+    counter: bool = False
+    """Whether it is a total that only rises; whatever else it does, its event point says."""
+    rollover: Decimal | None = None
+    """The value at which a counter begins again at 0, where that is known."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

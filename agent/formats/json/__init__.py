@@ -151,6 +151,8 @@ def _described(point: Point) -> dict[str, Any]:
         "designation": point.designation,
         "brick_class": point.brick_class,
         "labels": point.labels,
+        "counter": point.counter or None,
+        "rollover": point.rollover,
     }
     return {key: value for key, value in described.items() if value is not None}
 

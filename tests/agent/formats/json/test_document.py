@@ -86,6 +86,8 @@ def test_the_points_of_the_document_are_what_comes_out() -> None:
         place=Place(site="brukshuset", building="a", storey="k1"),
         designation="1012_A_5701_EM1",
         brick_class="Electric_Energy_Sensor",
+        counter=True,
+        rollover=Decimal(1_000_000),
     )
     described = session(FormatSettings(), GATEWAY).opened({"meter-1": [point]})[1]
     assert described.topic == "diaccess/demo-01/points/meter-1"
