@@ -136,7 +136,7 @@ class DeviceSettings(DeviceBase, frozen=True, kw_only=True):
         if width > most:
             aligned = "" if width == codec.width else f" with the alignment {limits.alignment}"
             raise ValueError(
-                f"max_count: {point.name} has {width} registers{aligned}, more than the {most} of one request"
+                f"max_count: {point.name} spans {width} registers{aligned}, more than the {most} of one request"
             )
         for border in limits.borders:
             if codec.address < border < codec.end:

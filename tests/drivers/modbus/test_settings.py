@@ -139,11 +139,11 @@ def test_a_coil_needs_no_type():
         ({"id": "d", "points": (point("a"),), "only": ("b",)}, "only: there is no point b; expected of a"),
         (
             {"id": "d", "points": (point("a"),), "max_count": 1},
-            "max_count: a has 2 registers, more than the 1",
+            "max_count: a spans 2 registers, more than the 1",
         ),
         (
             {"id": "d", "points": (point("a", 1),), "max_count": 3, "alignment": 2},
-            "max_count: a has 4 registers with the alignment 2, more than the 2",
+            "max_count: a spans 4 registers with the alignment 2, more than the 2",
         ),
         (
             {"id": "d", "points": (point("a", 99),), "borders": (50, 100)},
