@@ -29,6 +29,11 @@ _EVENTS: Final = {"sent": "frame.sent", "received": "frame.received"}
 class Lost(Exception):
     """The connection ended while an answer was outstanding."""
 
+    def __init__(self, why: str, *, refused: bool = False) -> None:
+        """`refused`: the peer does not let us in at all, whatever is asked."""
+        super().__init__(why)
+        self.refused = refused
+
 
 class Connection(ABC):
     """Asks one question at a time."""
@@ -107,14 +112,14 @@ class Connection(ABC):
         if self._conversation.broken:
             self.close(self._conversation.broken)
 
-    def _end(self, why: str, *, failed: bool) -> None:
+    def _end(self, why: str, *, failed: bool, refused: bool = False) -> None:
         """It is gone, by whichever side."""
         if self.ended:
             return
         self.close(why)
         if self._outcome is not None and not self._outcome.done():
             self._conversation.abandon(self._now_ns())
-            self._outcome.set_exception(Lost(why))
+            self._outcome.set_exception(Lost(why, refused=refused))
         elif failed:
             self.failed = True
             self._stir()

@@ -29,6 +29,8 @@ from drivers.modbus.transaction import Answer, Conversation, Unfit
 log = structlog.get_logger()
 
 
+HANDSHAKE: Final = timedelta(seconds=10)
+"""So long at least may connecting take with TLS: a small controller works for seconds on its signature."""
 TIMER_NS: Final = 1_000_000
 """What the timers of an event loop are good for: they fire up to a millisecond late. The rest of a silence is slept out
 with the loop standing still, to the microsecond: at 19,200 bits a second a silence is 2 ms, and each one that is a
@@ -77,7 +79,9 @@ class Line:
         settings = self._settings
         self.close()
         try:
-            async with asyncio.timeout(settings.timeout.total_seconds()):
+            async with asyncio.timeout(
+                max(settings.timeout, HANDSHAKE if settings.tls else timedelta()).total_seconds()
+            ):
                 connection = await _connect(settings, self._conversation, self.now_ns, self._stir)
         except OSError as error:
             raise self.unavailable(_words(error)) from error
@@ -110,6 +114,8 @@ class Line:
             try:
                 answer = await connection.ask(question, limit_s + self._transfer_s(question))
             except Lost as lost:
+                if lost.refused:
+                    raise self.unavailable(str(lost)) from lost
                 if again or question.expected or not connection.proven:
                     return _lost(str(lost))
                 again = True

@@ -23,6 +23,7 @@ KEEPALIVE: Final = (
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
 )
 """An idle connection whose peer vanished ends within a minute (tcp(7), seconds and counts)."""
+_HINT: Final = ": as a device does that wants a certificate of ours, or another one"
 USER_TIMEOUT_MS: Final = 10_000
 """One whose peer does not even acknowledge what was asked ends after this (tcp(7), Linux only)."""
 
@@ -49,6 +50,8 @@ async def connect(
             # Another address of the same name would show the same certificate.
             raise OSError(tls_words(error, datetime.now(UTC))) from error
         except OSError as error:
+            if tls and not error.args:  # asyncio's word for a peer that hangs up in the handshake
+                error = OSError(f"closed by the peer while TLS began{_HINT}")
             refusal = error  # another address of the name may answer
         else:
             return connection
@@ -59,6 +62,7 @@ class Stream(Connection, asyncio.BufferedProtocol):
     """See `drivers.modbus.connection`."""
 
     _transport: asyncio.Transport
+    _encrypted: bool
 
     def _send(self, request: bytes) -> None:
         self._transport.write(request)
@@ -71,6 +75,7 @@ class Stream(Connection, asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport over."""
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is one in all but name
+        self._encrypted = transport.get_extra_info("ssl_object") is not None
         sock: socket.socket = transport.get_extra_info("socket")
         for level, option, value in KEEPALIVE:
             sock.setsockopt(level, option, value)
@@ -87,9 +92,16 @@ class Stream(Connection, asyncio.BufferedProtocol):
 
     def eof_received(self) -> None:
         """The peer has closed."""
-        self._end("closed by the peer", failed=False)
+        self._end(self._hinting("closed by the peer"), failed=False)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone, by whichever side."""
+        if isinstance(exc, ssl.SSLError):
+            self._end(tls_words(exc, datetime.now(UTC)), failed=True, refused=not self.proven)
+            return
         why = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc or "closed")
-        self._end(why, failed=exc is not None)
+        self._end(self._hinting(why), failed=exc is not None)
+
+    def _hinting(self, why: str) -> str:
+        """Why it ended, and what that often means with TLS 1.3, which looks at our certificate behind the handshake."""
+        return why + _HINT if self._encrypted and not self.proven else why

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import struct
 import sys
 from collections import Counter
@@ -247,10 +248,14 @@ class Server:
     """Serves every unit id on a free port of the loopback, each by its script."""
 
     def __init__(
-        self, scripts: Mapping[int, Sequence[Behaviour]] | None = None, default: Behaviour = good
+        self,
+        scripts: Mapping[int, Sequence[Behaviour]] | None = None,
+        default: Behaviour = good,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.scripts = {unit: list(script) for unit, script in (scripts or {}).items()}
         self.default = default
+        self.tls = tls
         self.port = 0
         self.connections = 0
         self.requests: Counter[int] = Counter()
@@ -278,7 +283,7 @@ class Server:
     async def listen(self) -> None:
         """Accept connections, again on the same port."""
         self._server = await asyncio.get_running_loop().create_server(
-            lambda: _Connection(self), "127.0.0.1", self.port
+            lambda: _Connection(self), "127.0.0.1", self.port, ssl=self.tls
         )
         self.port = self._server.sockets[0].getsockname()[1]
 
