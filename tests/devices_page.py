@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from drivers.modbus.point import PointSettings
 from drivers.modbus.profile import Profile
-from drivers.modbus.shelf import profiles
+from drivers.modbus.shelf import models, profiles
 
 WORDS = {
     "AbsoluteHumidity": "humidity",
@@ -15,6 +15,7 @@ WORDS = {
     "ActivePower": "power",
     "ApparentPower": "apparent power",
     "DimensionlessRatio": "percentages",
+    "ElectricCharge": "charge",
     "ElectricCurrent": "current",
     "ElectricPower": "power",
     "Energy": "energy",
@@ -39,7 +40,7 @@ WORDS = {
     "VolumeFlowRate": "flow",
 }
 """What people call a quantity kind."""
-STATES, VALUES = "states", "values whose unit is not known"
+TEXTS, STATES, VALUES = "texts", "states", "values whose unit is not known"
 
 HEAD = """# Device types
 
@@ -62,17 +63,19 @@ be compared with the display before anybody relies on them. "Known by" is what t
 """
 
 
-def measures(profile: Profile) -> str:
-    """What it measures, in words: the most frequent first, and how many points there are."""
+def listed(points: Sequence[PointSettings]) -> str:
+    """What these points measure, in words: the most frequent first, and how many they are."""
     words: dict[str, int] = {}
-    for point in profile.points:
+    for point in points:
         word = WORDS[point.quantity_kind] if point.quantity_kind else _bare(point)
         words[word] = words.get(word, 0) + 1
-    listed = sorted(words, key=lambda word: (word in {STATES, VALUES}, -words[word]))
-    return f"{', '.join(listed)} ({len(profile.points)} points)"
+    order = sorted(words, key=lambda word: (word in {TEXTS, STATES, VALUES}, -words[word]))
+    return f"{', '.join(order)} ({len(points)} points)"
 
 
 def _bare(point: PointSettings) -> str:
+    if point.is_text:
+        return TEXTS
     floating = point.register_type is not None and point.register_type.floating
     return VALUES if floating or point.scale != 1 else STATES
 
@@ -84,7 +87,7 @@ def table(all_: dict[str, Profile]) -> Iterator[str]:
     for name, profile in sorted(all_.items(), key=_by_maker):
         doubt = "compare" if profile.unverified else ""
         link = f"[{name}](#{name})"
-        yield f"| {profile.manufacturer} {profile.model} | {link} | {measures(profile)} | {doubt} |"
+        yield f"| {profile.manufacturer} {profile.model} | {link} | {listed(profile.points)} | {doubt} |"
 
 
 def _by_maker(entry: tuple[str, Profile]) -> tuple[str, str]:
@@ -116,10 +119,34 @@ def _named(profile: Profile) -> Iterator[str]:
         yield f"`{point.name}`" + (f" ({point.unit})" if point.unit else "")
 
 
+SUNSPEC = """## SunSpec
+
+Inverters, meters and batteries that follow SunSpec say themselves which models they have, and where: name the models, in the
+device's order. `scan` proposes them. From the published model definitions (github.com/sunspec/models); some were checked with
+public traces of a SolarEdge and a Kostal inverter, none was tried by us on a device.
+
+    - id: inverter-1
+      unit_id: 1
+      sunspec: {models: [1, 103]}
+
+| model | what it is | measures |
+|---|---|---|"""
+
+
+def sunspec() -> Iterator[str]:
+    """The models of SunSpec."""
+    yield SUNSPEC
+    for number, model in models().items():
+        points = list(model.all_points(1))
+        each = f" (for each {model.repeated.word})" if model.repeated else ""
+        yield f"| {number} | {model.name} | {listed(points)}{each} |"
+    yield ""
+
+
 def page() -> str:
     """The whole page."""
     all_ = profiles()
-    lines = [HEAD, *table(all_), ""]
+    lines = [HEAD, *table(all_), "", *sunspec()]
     for maker, entries in groupby(sorted(all_.items(), key=_by_maker), lambda entry: entry[1].manufacturer):
         lines += [f"## {maker}", ""]
         for name, profile in entries:

@@ -44,6 +44,7 @@ def problems(link: LinkSettings) -> Iterator[tuple[Path, str]]:
 
 
 def _placed(device: DeviceSettings) -> list[_Placed]:
+    """The points that somebody wrote; where those of SunSpec models lie, the device itself says."""
     paths: dict[str, Path] = {}
     if device.profile is not None:
         paths = {point.name: ("profile", "points", at) for at, point in enumerate(device.profile.points)}
@@ -51,6 +52,7 @@ def _placed(device: DeviceSettings) -> list[_Placed]:
     return [
         _Placed(point, paths[point.name], codec)
         for point, codec in zip(device.selected, device.codecs, strict=True)
+        if point.name in paths
     ]
 
 

@@ -23,6 +23,7 @@ from drivers.modbus.plan import BlockLimits, Span, halves
 from drivers.modbus.refusals import Refusals, content, divide
 from drivers.modbus.schedule import Slots
 from drivers.modbus.settings import DeviceSettings, LinkSettings, points
+from drivers.modbus.sunspec import Chain, SunSpec, head
 from drivers.modbus.timing import Phase, ns
 
 
@@ -56,7 +57,11 @@ class Group:
     slots: Slots
     shape: Shape
     codecs: tuple[Codec, ...]
+    cells: tuple[int, ...]
+    """Their places among all points of the device."""
     reads: tuple[Read, ...] = ()
+    absent: frozenset[int] = frozenset()
+    """Cells that the device says it does not have."""
     lost: tuple[int, ...] = ()
     """Cells whose addresses the device refuses; one may be asked for all the same, to see that the device is there."""
 
@@ -69,6 +74,11 @@ class Group:
         for read, answer, _ in heard:
             if isinstance(answer, bytes):
                 read.block.decode(answer, values, reasons)
+                for cell in self.absent.intersection(
+                    read.cells
+                ):  # it was asked only to see that somebody is there
+                    values[cell] = None
+                    reasons[cell] = Reason.CONFIGURATION_ERROR
             else:
                 for cell in read.cells:
                     reasons[cell] = answer.reason
@@ -103,7 +113,13 @@ class Device:
     framing: Framing
     refusals: Refusals
     introduction: Callable[[], Introduction] | None = None
-    """What it is to be asked before its readings are taken; nothing where its profile knows no sign of it."""
+    """What it is to be asked before its readings are taken; nothing where nobody knows a sign of it."""
+    sunspec: SunSpec | None = None
+    """Which models are expected of it."""
+    located: Callable[[Chain], Sequence[Codec | None]] = lambda _: ()
+    """Where its points lie if this is its chain."""
+    chain: Chain = ()
+    """Where its models lie, as far as is known."""
     introduced: Introduced | None = None
     """What came of that; `None` if it has still to be asked."""
     tolerant: bool = False
@@ -126,10 +142,25 @@ class Device:
     def plan(self) -> None:
         """Work out how it is read, from what it is known to refuse."""
         for group in self.groups:
-            blocks, group.lost = divide(group.codecs, self.limits, self.refusals.spans)
+            blocks, group.lost = divide(group.codecs, self.limits, self.refusals.spans, group.absent)
             group.reads = tuple(self.read(block) for block in blocks)
         questions = {read.question: None for group in self.groups for read in group.reads}
+        if self.sunspec and not self.chain:
+            questions = {self.question(head(base)): None for base in self.sunspec.bases}
         self.by_size = tuple(sorted(questions, key=lambda asked: asked.size))
+
+    def locate(self, chain: Chain) -> bool:
+        """Read a SunSpec device where its chain says that its models lie; whether that is news."""
+        if self.sunspec is None or chain == self.chain:
+            return False
+        self.chain = chain
+        codecs = self.located(chain)
+        for group in self.groups:
+            there = [codecs[cell] for cell in group.cells]
+            group.absent = frozenset(cell for cell, codec in enumerate(there) if codec is None)
+            group.codecs = tuple(codec or before for codec, before in zip(there, group.codecs, strict=True))
+        self.plan()
+        return True
 
     def read(self, block: Block) -> Read:
         """What reads this block."""
@@ -162,7 +193,7 @@ class Device:
             return ""
         if self.introduced is None:
             return "it has not yet shown what it is"
-        expected, found = self.introduced
+        expected, found, _ = self.introduced
         return found and f"expected {expected}, found {found}"
 
     @property
@@ -186,6 +217,7 @@ def device(
 ) -> Device:
     """Work out everything that can be known before the first answer."""
     codecs, its_points = settings.codecs, points(settings)
+    signs, bases = settings.signs, settings.sunspec.bases if settings.sunspec else ()
     refusals = Refusals(memory, settings.id, content(settings.unit_id, codecs))
     refusals.recall(now_ns)
     made = Device(
@@ -197,13 +229,16 @@ def device(
                 Slots(ns(rhythm.interval), rhythm.phase is Phase.CLOCK),
                 Shape(settings.id, tuple(its_points[cell] for cell in cells)),
                 tuple(codecs[cell] for cell in cells),
+                tuple(cells),
             )
             for rhythm, cells in settings.groups
         ),
         limits=settings.limits,
         framing=framing,
         refusals=refusals,
-        introduction=partial(introduction, signs) if (signs := settings.signs) else None,
+        introduction=partial(introduction, signs, bases) if signs or bases else None,
+        sunspec=settings.sunspec,
+        located=settings.located,
         tolerant=settings.identity is Identity.NOTED,
     )
     made.plan()

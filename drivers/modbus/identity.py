@@ -77,8 +77,8 @@ class Sign(Settings, frozen=True, kw_only=True):
 
     @property
     def expected(self) -> str:
-        """What they should hold, in words: `1648 or 1649 at input 11`."""
-        return f"{' or '.join(map(str, self.values or self.texts))} at {self.table.value} {self.address}"
+        """What they should hold, in words: `1648 to 1653 or 1700 at input 11`."""
+        return f"{' or '.join(self.texts or _runs(self.values))} at {self.table.value} {self.address}"
 
     def found(self, data: bytes | None) -> str:
         """What they hold instead, in words; `None` is a refusal."""
@@ -92,6 +92,17 @@ class Sign(Settings, frozen=True, kw_only=True):
         if self.values:
             return self.values[0].to_bytes(2)
         return self.texts[0].encode("ascii").ljust(2 * self.length, b"\0")
+
+
+def _runs(values: Sequence[int]) -> list[str]:
+    """The values in words, those that follow each other as a range."""
+    runs: list[list[int]] = []
+    for value in sorted(values):
+        if runs and value == runs[-1][-1] + 1:
+            runs[-1].append(value)
+        else:
+            runs.append([value])
+    return [str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs]
 
 
 def printable(data: bytes) -> str:

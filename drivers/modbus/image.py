@@ -49,9 +49,9 @@ class Image:
         self._signs: dict[Span, bytes] = {}
         self._written: dict[Table, dict[int, bytes]] = {table: {} for table in WRITABLE}
         for device in devices:
-            for sign in device.signs:
-                self._signs[sign.span] = sign.example
-                self._served[sign.table].update(range(sign.address, sign.span.end))
+            for span, held in device.shown:
+                self._signs[span] = held
+                self._served[span.table].update(range(span.address, span.end))
             for point, codec in zip(device.selected, device.codecs, strict=True):
                 points.append(_shown(device.id, point, codec, powers))
             for block in device.blocks:

@@ -145,6 +145,15 @@ class Polling:
             )
         elif before and before.found and not introduced.found:
             log.info("device.is_the_profile", **facts)
+        if device.locate(introduced.chain) and device.sunspec and introduced.chain:
+            there = [entry.number for entry in introduced.chain]
+            unread, missing = (
+                device.sunspec.beyond(introduced.chain),
+                device.sunspec.missing(introduced.chain),
+            )
+            log.info("sunspec.models", **facts, found=there, unread=list(unread))
+            if missing:
+                log.warning("sunspec.models_missing", **facts, missing=list(missing), found=there)
 
     def _doubted(self, device: Device) -> bool:
         """Whether what it answers may be the answer to an earlier question."""

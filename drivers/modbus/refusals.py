@@ -12,7 +12,7 @@ later once a day; and at once when the device was silent in between.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Final, NamedTuple
@@ -135,14 +135,19 @@ def content(unit_id: int, codecs: Sequence[Codec]) -> str:
 
 
 def divide(
-    codecs: Sequence[Codec], limits: BlockLimits, refused: Sequence[Span]
+    codecs: Sequence[Codec],
+    limits: BlockLimits,
+    refused: Sequence[Span],
+    absent: Collection[int] = (),
 ) -> tuple[tuple[Block, ...], tuple[int, ...]]:
     """Plan how points are read when these spans are refused: the blocks to ask for, and the points that are refused.
 
-    Where these are all, the shortest is asked for all the same, so that the device can be seen to be there.
+    Those that are `absent` count as refused, wherever they would lie. Where these are all, the shortest is asked for all the same, so that the device can be seen to be there.
     """
     own = [limits.span(codec) for codec in codecs]
-    lost = tuple(cell for cell, span in enumerate(own) if any(span.holds(bad) for bad in refused))
+    lost = tuple(
+        cell for cell, span in enumerate(own) if cell in absent or any(span.holds(bad) for bad in refused)
+    )
     if len(lost) == len(codecs):
         least = min(lost, key=lambda cell: own[cell].end - own[cell].address)
         return plan(codecs, limits, without=set(lost) - {least}), lost

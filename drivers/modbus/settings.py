@@ -22,11 +22,12 @@ from drivers.modbus.codec import Codec
 from drivers.modbus.ends import FramingKind, Serial, Tls, Transport
 from drivers.modbus.identity import Identity, Sign
 from drivers.modbus.line_time import LineTime
-from drivers.modbus.plan import BlockLimits, plan
+from drivers.modbus.plan import BlockLimits, Span, plan
 from drivers.modbus.point import PointSettings
 from drivers.modbus.profile import Alignment, Borders, Defaults, Gap, MaxBits, MaxCount, Profile
 from drivers.modbus.registers import Order
 from drivers.modbus.schedule import RETURN_NS
+from drivers.modbus.sunspec import GAP, Chain, SunSpec
 from drivers.modbus.timing import Phase, Rhythm, together
 from drivers.modbus.writable import RegisterWrite, check_names, narrowed, settled
 
@@ -55,6 +56,10 @@ class DeviceSettings(DeviceBase, frozen=True, kw_only=True):
             "(demanded), it is said (noted), or nothing, as it is not asked (ignored)."
         ),
     ] = Identity.DEMANDED
+    sunspec: Annotated[
+        SunSpec | None,
+        Meta(description="Models of a SunSpec device, which are found where it says that they lie."),
+    ] = None
     points: Annotated[
         tuple[PointSettings, ...],
         Meta(
@@ -106,13 +111,16 @@ class DeviceSettings(DeviceBase, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         known = [point.name for point in self._all()]
+        if self.profile and self.sunspec:
+            for name in _repeated(point.name for point in (*self.profile.points, *self.sunspec.points)):
+                raise ValueError(f"sunspec: the name {name} is taken by the profile")
         for name in _repeated(point.name for point in self.points):
             raise ValueError(f"points: the name {name} is given twice")
         for name in self.only:
             if name not in known:
                 raise ValueError(f"only: there is no point {name}; expected of {', '.join(known)}")
         if not known:
-            raise ValueError("points: expected a profile or points of its own, found neither")
+            raise ValueError("points: expected a profile, sunspec or points of its own, found none of them")
         check_names(
             self.writable or {},
             facts=[point.name for point in (self.profile.points if self.profile else ()) if point.write],
@@ -146,13 +154,16 @@ class DeviceSettings(DeviceBase, frozen=True, kw_only=True):
 
     @property
     def _defaults(self) -> Defaults:
-        return self.profile.defaults if self.profile else Defaults()
+        if self.profile:
+            return self.profile.defaults
+        return Defaults() if self.sunspec is None else Defaults(gap=GAP)
 
     def _all(self) -> tuple[PointSettings, ...]:
         """Give the profile's points in its order, replaced where a name is written again; then the others written here."""
         by_name = {
             point.name: self._allowed(point) for point in (self.profile.points if self.profile else ())
         }
+        by_name |= {point.name: point for point in (self.sunspec.points if self.sunspec else ())}
         by_name |= {point.name: point for point in self.points}
         return tuple(by_name.values())
 
@@ -184,6 +195,20 @@ class DeviceSettings(DeviceBase, frozen=True, kw_only=True):
     def signs(self) -> tuple[Sign, ...]:
         """What it must show to be taken for what its profile says."""
         return () if self.profile is None or self.identity is Identity.IGNORED else self.profile.identity
+
+    @property
+    def shown(self) -> tuple[tuple[Span, bytes], ...]:
+        """Registers by which a device can be seen to be this one, and what they hold."""
+        signs = tuple((sign.span, sign.example) for sign in self.signs)
+        return signs + (self.sunspec.frame if self.sunspec else ())
+
+    def located(self, chain: Chain) -> tuple[Codec | None, ...]:
+        """How each point is read from a SunSpec device with this chain, in order; `None` for one that it does not have."""
+        order = self.order or self._defaults.order
+        own = {point.name for point in self.points}
+        there = {} if self.sunspec is None else self.sunspec.located(chain)
+        places = [point if point.name in own else there.get(point.name, point) for point in self.selected]
+        return tuple(None if point is None else point.codec(order) for point in places)
 
     @property
     def limits(self) -> BlockLimits:

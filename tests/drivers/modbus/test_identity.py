@@ -32,6 +32,7 @@ def test_a_sign_fits_or_not_and_says_what_it_found(sign, data, fits, found):
 def test_a_sign_says_what_it_expects():
     """With the place, so that an installer can look there."""
     assert CODE.expected == "1648 or 1650 at input 11"
+    assert Sign(table=Table.INPUT, address=0, values=(3, 1, 2, 9)).expected == "1 to 3 or 9 at input 0"
     assert NAME.expected == "B21  or B23  at holding 35168"
 
 

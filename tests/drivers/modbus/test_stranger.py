@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
+from agent.interfaces import Misconfigured
 from agent.sample import Reason
 from drivers.modbus.identity import Identity, Sign
 from drivers.modbus.point import PointSettings
@@ -162,7 +163,8 @@ async def test_nothing_is_written_to_a_stranger():
     """Not even before the first poll: it is asked first."""
     asked: list[Request] = []
     async with Server({UNIT: noted(asked, another)}) as server, opened(server, meter()) as here:
-        assert await here.current("unit-5", "at-100") is Reason.CONFIGURATION_ERROR
+        with pytest.raises(Misconfigured, match="device unit-5: another than its profile says: expected"):
+            await here.current("unit-5", "at-100")
         with pytest.raises(ValueError, match="nothing was written to unit-5: expected"):
             await here.write("unit-5", "at-100", 1, until_ns=10**30)
     assert {request.function for request in asked} == {3}
