@@ -12,7 +12,10 @@ from drivers.modbus.block import Block, block
 from drivers.modbus.codec import Codec
 from drivers.modbus.exceptions import meaning
 from drivers.modbus.inquiry import Request, Response
+from drivers.modbus.plan import Span, plan
+from drivers.modbus.recognition import follow
 from drivers.modbus.settings import DeviceSettings, points
+from drivers.modbus.sunspec import walk
 from drivers.modbus.transaction import Refusal, Unfit
 
 NOTHING: Final = ""
@@ -30,7 +33,7 @@ async def read_raw(
     After a block that was not answered no other is asked for: the device is not there.
     """
     reading = _Reading(device, guest)
-    blocks = deque(device.blocks)
+    blocks = deque(await reading.blocks())
     while blocks:
         asked = blocks.popleft()
         response = await reading.read(asked)
@@ -55,17 +58,37 @@ class _Reading:
         self.reasons = bytearray(len(self.values))
         self.raw = [NOTHING] * len(self.values)
 
-    async def read(self, block: Block) -> Response:
-        """Ask for a block and take in what comes."""
+    async def blocks(self) -> Sequence[Block]:
+        """What is to be asked for: of a SunSpec device, where its chain says that the points lie; none if it is silent."""
+        device = self._device
+        if device.sunspec is None:
+            return device.blocks
+        chain = await follow(walk(device.sunspec.bases), self.ask)
+        if isinstance(chain, Response):
+            self.reasons[:] = bytes([_reason(chain)]) * len(self.reasons)
+            return ()
+        located = device.located(chain)
+        absent = [cell for cell, codec in enumerate(located) if codec is None]
+        for cell in absent:
+            self.reasons[cell] = Reason.CONFIGURATION_ERROR
+        codecs = [codec or before for codec, before in zip(located, device.codecs, strict=True)]
+        return plan(codecs, device.limits, without=absent)
+
+    async def ask(self, span: Span) -> Response:
+        """Ask for the addresses of a span."""
         limit = self._device.timeout
         request = Request(
             unit_id=self._device.unit_id,
-            table=block.table,
-            address=block.address,
-            count=block.count,
+            table=span.table,
+            address=span.address,
+            count=span.end - span.address,
             timeout_ms=None if limit is None else round(limit.total_seconds() * 1000),
         )
-        response = Response.of(await self._guest.ask(request.as_json()))
+        return Response.of(await self._guest.ask(request.as_json()))
+
+    async def read(self, block: Block) -> Response:
+        """Ask for a block and take in what comes."""
+        response = await self.ask(Span.of(block))
         if response.data is None:
             self.failed(block, response)
         else:

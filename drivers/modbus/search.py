@@ -19,11 +19,12 @@ from agent.interfaces import Unavailable
 from drivers.modbus.ends import FramingKind
 from drivers.modbus.inquiry import Request, Response
 from drivers.modbus.plan import Span
-from drivers.modbus.recognition import described, recognise
+from drivers.modbus.recognition import described, recognise, sunspec
 from drivers.modbus.registers import ADDRESSES
 from drivers.modbus.scan import UNLIKELY, Place, Presence, longest_s, presence, sweeps
 from drivers.modbus.settings import LinkSettings
-from drivers.modbus.shelf import profiles
+from drivers.modbus.shelf import models, profiles
+from drivers.modbus.sunspec import proposed
 from drivers.modbus.wording import line_name, link_entry
 
 PATIENCE: Final = 3
@@ -208,7 +209,14 @@ class _Line:
         if fitting:
             device["profile"] = fitting[0]
         what = " or ".join(described(name, profiles()[name]) for name in fitting)
-        if not what:
+        if not fitting:
+            chain, maker = await sunspec(lambda span: self._read(unit, span))
+            if chain:
+                device["sunspec"] = proposed(chain, models())
+                numbers = ", ".join(str(entry.number) for entry in chain)
+                what = f"{maker or 'a device'} of SunSpec (models {numbers})"
+        told = bool(what)
+        if not told:
             how = "data" if response.data is not None else f"exception {response.exception:02X}"
             what = f"type not known ({how} at {place})"
         self.searching.search.found(
@@ -216,7 +224,7 @@ class _Line:
             Found(
                 where=f"unit {unit}",
                 answer_ms=response.took_ms,
-                what=what if known is None else f"configured as {known}" + (f": {what}" if fitting else ""),
+                what=what if known is None else f"configured as {known}" + (f": {what}" if told else ""),
                 device=device,
                 configured=known,
             ),
