@@ -67,26 +67,27 @@ class Polling:
             self._fell_silent(device, silence, begun_ns)
             return self._nothing_learnt(device, silence)
         group = device.groups[number]
-        if reason := await self.meet(device, proven=doubtful):
+        if device.unmet and (reason := await self.meet(device, proven=doubtful)):
             if reason.silent:
                 self._fell_silent(device, reason, begun_ns)
                 return self._nothing_learnt(device, reason)
-            self._answered(device, number, failures)
-            return [nothing_learnt(group.shape, self._line.now_ns(), reason.reason)]
-        heard, silence = await self._poll(device, group, proven=doubtful)
+            now_ns = self._line.now_ns()
+            self._answered(device, number, failures, now_ns)
+            return [nothing_learnt(group.shape, now_ns, reason.reason)]
+        heard, silence = await self._poll(device, group, begun_ns, proven=doubtful)
         sample = group.sample(heard)
         if silence:
             self._fell_silent(device, silence, begun_ns)
             return [sample, *self._nothing_learnt(device, silence, besides=group)]
-        self._answered(device, number, failures)
+        self._answered(device, number, failures, heard[-1].ended_ns)
         if device.refusals:
             await self._ask_again(device)
         return [sample]
 
-    def _answered(self, device: Device, number: int, failures: int) -> None:
+    def _answered(self, device: Device, number: int, failures: int, now_ns: int) -> None:
         if failures:
             log.info("device.answers", link=self._link, device=device.id, failures=failures)
-        self._schedule.answered(device.id, number, self._line.now_ns())
+        self._schedule.answered(device.id, number, now_ns)
 
     def _nothing_learnt(self, device: Device, silence: Meaning, besides: Group | None = None) -> list[Sample]:
         now_ns = self._line.now_ns()
@@ -162,21 +163,20 @@ class Polling:
     # --- its readings ------------------------------------------------------------------------------------------
 
     async def _poll(
-        self, device: Device, group: Group, *, proven: bool
+        self, device: Device, group: Group, ended_ns: int, *, proven: bool
     ) -> tuple[list[Heard], Meaning | None]:
         """What came of all blocks, and what it means if the device falls silent on the way.
 
-        `proven`: it has just answered, so if a block does not, it is that block's fault; then the next must answer.
+        `ended_ns`: when the line was free for it. `proven`: it has just answered, so if a block does not, it is that
+        block's fault; then the next must answer.
         """
         heard: list[Heard] = []
         silence: Meaning | None = None
         pending = [*reversed(group.reads)]
         doubted = bool(device.refusals)
         splits, news = 0, False
-        ended_ns = self._line.now_ns()
         while pending:
-            read = pending.pop()
-            begun_ns = ended_ns
+            read, begun_ns = pending.pop(), ended_ns
             answer: bytes | Meaning | None = silence or self._excuse(device, read.question, begun_ns)
             if answer is None:
                 answer = await self._asking.ask(device, read.question)

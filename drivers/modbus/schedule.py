@@ -103,6 +103,10 @@ class _Group:
         begin_ns = self.phase_ns + slot * self.interval_ns
         return begin_ns if self.clock else _tick(begin_ns)
 
+    def end_ns(self, moment_ns: int) -> int:
+        """When the slot that this moment lies in ends."""
+        return moment_ns - (moment_ns - self.phase_ns) % self.interval_ns + self.interval_ns
+
     def use(self, slot: int) -> None:
         """Take this slot for used."""
         self.slot = slot
@@ -217,7 +221,7 @@ class Schedule:
             _, stamp, group = heapq.heappop(self._settled)
             if stamp == group.stamp:
                 group.settled = False
-                self._push(self._due, group.begin_ns(group.at(now_ns) + 1), group)
+                self._push(self._due, group.end_ns(now_ns), group)
         probe = self._probe()
         if probe and self._probe_ns(probe) + PATIENCE_NS <= now_ns:
             return self._turn(probe.groups[0], now_ns)
@@ -295,13 +299,14 @@ class Schedule:
 
         One whose slot had begun has used that even if the clock has gone back behind its beginning since.
         """
-        beside = group.refreshed or group.device.failures > 0
-        slot = max(group.at(now_ns), group.slot if beside else group.slot + 1)
-        if slot > group.slot:
-            group.missed += slot - group.slot - 1
+        device, before = group.device, group.slot
+        beside = group.refreshed or device.failures > 0
+        slot = max(group.at(now_ns), before if beside else before + 1)
+        if slot > before:
+            group.missed += slot - before - 1
             group.use(slot)
         group.refreshed = False
-        return Turn(group.device.id, group.number, 0 if beside else max(now_ns - group.used_ns, 0))
+        return Turn(device.id, group.number, 0 if beside else max(now_ns - group.used_ns, 0))
 
     def _settle(self, group: _Group) -> None:
         group.settled = True
