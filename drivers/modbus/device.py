@@ -205,10 +205,12 @@ class Device:
         """The question that finds out whether the device is back; `None` if a late answer may pass for any one's.
 
         The smallest block at the first attempt; then the others in turn, for that may be one that is never answered.
-        Where a late answer would pass for the one to it, a question for more or less of the same.
+        Where a late answer would pass for the one to it, the next block, which a device has for certain; if that holds
+        for all of them, a question for more or less of the same, which a strict one may refuse.
         """
-        block = self.by_size[max(attempt - 1, 0) % len(self.by_size)]
-        candidates = chain((block,), variants(self.framing, block))
+        first = max(attempt - 1, 0) % len(self.by_size)
+        blocks = (*self.by_size[first:], *self.by_size[:first])
+        candidates = chain(blocks, *(variants(self.framing, block) for block in blocks))
         return next((probe for probe in candidates if not fenced(probe)), None)
 
 

@@ -79,7 +79,7 @@ class Question:
     @property
     def mirrored(self) -> bool:
         """Whether the answer is the request over again, so that nothing tells it from an echo."""
-        return bool(self.expected) and self.expected in self.frame and self.answer_length == len(self.frame)
+        return bool(self.expected) and self.function not in _COUNTING
 
 
 class Framing(Protocol):

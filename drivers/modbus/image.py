@@ -2,8 +2,9 @@
 
 The registers are made by the codecs of the configured points, run backwards over plausible `curves`; so whatever can be
 configured can be emulated. Where several points look at one register it shows what the narrowest says: bits before the
-number they are part of, a scale factor before whoever reads it as a number. What is written stays, until the emulation ends. As strict as the strictest device: outside
-of what a correct plan asks for stands exception 02, beyond the device's maximum count 03.
+number they are part of, a scale factor before whoever reads it as a number. What is written stays, until the emulation
+ends. As strict as the strictest device: outside of what a correct plan asks for stands exception 02, beyond the
+device's maximum count 03.
 
 Pure: bytes at a time that is given.
 """
@@ -67,9 +68,7 @@ class Image:
         if refusal := self._refusal(table, address, count):
             return refusal
         if sign := self._signs.get(Span(table, address, address + count)):
-            return (
-                sign  # what a device is known by, it may show only to who asks for it alone: see `identity`
-            )
+            return sign  # shown, by some devices, only to whoever asks for it alone: see `identity`
         width = 1 if table.bits else 2
         content = bytearray(width * count)
         for codec, others, bytes_at in self._points:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -148,7 +148,12 @@ async def _listening(
     """Have what comes to the address of a link heard. Raises `Unavailable`."""
     loop = asyncio.get_running_loop()
     if link.serial:
-        with pseudo_terminal(link.serial.port) as terminal, terminal.heard(ear(terminal.say).hear):
+        with ExitStack() as stack:
+            try:
+                terminal = stack.enter_context(pseudo_terminal(link.serial.port))
+            except Unavailable as error:
+                raise Unavailable(f"{link.id}: {error}") from error
+            stack.enter_context(terminal.heard(ear(terminal.say).hear))
             yield
         return
     context = _shown(link, certificate) if link.tls else None
