@@ -15,6 +15,7 @@ import struct
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cache
 from typing import Any, NamedTuple, Protocol, Self
 
 from agent.sample import Reason, Value, ValueType
@@ -76,7 +77,7 @@ class Field(NamedTuple):
     @classmethod
     def of(cls, address: int, code: str) -> Self:
         """What `struct` reads at this address by this format: a coil's byte is one address too."""
-        return cls(address, address + max(struct.calcsize(f">{code}") // 2, 1), code)
+        return cls(address, address + _size(code), code)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +98,7 @@ class Codec:
 
     def __post_init__(self) -> None:
         fields = tuple(map(Field.of, self.addresses, self.meaning.codes))
-        check(("address",) * len(fields), fields)
+        check_fields(("address",) * len(fields), fields)
         object.__setattr__(self, "fields", fields)
         object.__setattr__(self, "address", min(each.address for each in fields))
         object.__setattr__(self, "end", max(each.end for each in fields))
@@ -156,7 +157,12 @@ class Codec:
         return f"{self.order.endian}{part.code}"
 
 
-def check(names: Sequence[str], fields: Sequence[Field]) -> None:
+@cache
+def _size(code: str) -> int:
+    return max(struct.calcsize(f">{code}") // 2, 1)
+
+
+def check_fields(names: Sequence[str], fields: Sequence[Field]) -> None:
     """Raise `ValueError`, in words that begin with its setting's name, for registers beyond the table or taken twice."""
     for index, (name, part) in enumerate(zip(names, fields, strict=True)):
         if not 0 <= part.address < ADDRESSES:

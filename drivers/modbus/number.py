@@ -70,7 +70,7 @@ class Number:
         for sentinel in self.sentinels:
             if not self._can_be_raw(sentinel):
                 raise ValueError(f"sentinels: {_number(sentinel)} is not a raw value of {self._range}")
-        if self.wanted not in {None, *self._possible}:
+        if self.wanted is not None and self.wanted not in self._possible:
             possible = ", ".join(sorted(kind.value for kind in self._possible))
             raise ValueError(f"value_type: expected {possible} for this type and scale")
 
@@ -81,7 +81,7 @@ class Number:
         if self._binary:  # or the bit pattern
             bits = self.type.size * REGISTER_BITS
             least, greatest = -(1 << bits - 1), (1 << bits) - 1
-        return number.denominator == 1 and least <= number <= greatest
+        return number.denominator == 1 and least <= int(number) <= greatest
 
     @property
     def _binary(self) -> bool:

@@ -18,8 +18,7 @@ from agent.fields import Limits, Meant, Place
 from agent.interfaces import Settings
 from agent.points import PointBase
 from agent.sample import Point, ValueType
-from drivers.modbus.codec import Codec, Field, Meaning
-from drivers.modbus.codec import check as check_fields
+from drivers.modbus.codec import Codec, Field, Meaning, check_fields
 from drivers.modbus.flag import Flag
 from drivers.modbus.number import Bits, Number
 from drivers.modbus.numbering import ask
@@ -146,6 +145,8 @@ class PointSettings(PointBase, frozen=True, kw_only=True):
         PointBase.__post_init__(self)
         for problem in self._problems():
             raise ValueError(problem)
+        if self._further:
+            self._check_parts()
         codec = self.codec(Order.ABCD)
         if self.write is not None:
             check(codec, self.write)
@@ -166,8 +167,8 @@ class PointSettings(PointBase, frozen=True, kw_only=True):
         type_ = self.type_of_registers
         if self.table.bits and type_ is not Type.BOOL:
             yield f"type: the {self.table.value} table holds single bits, so the type is bool, not {type_.value}"
-        for name, (types, whose) in _OWN.items():
-            if type_ not in types and getattr(self, name) != _LEFT_OUT.get(name):
+        for name, left_out, whose in _OTHERS[type_]:
+            if getattr(self, name) != left_out:
                 yield f"{name}: only {whose} has one; the type is {type_.value}"
         if type_ is Type.BOOL:
             yield from self._problems_of_a_flag()
@@ -222,19 +223,24 @@ class PointSettings(PointBase, frozen=True, kw_only=True):
 
     def codec(self, order: Order) -> Codec:
         """How the point is read from a device with this order. Raises `ValueError` when its settings do not fit together."""
-        meaning = self._meaning()
         order = self.order or order
-        further = [("sum", addend.address) for addend in self.sum]
-        if self.scale_factor is not None:
-            further.append(("scale_factor", self.scale_factor))
-        names, addresses = zip(("address", self.address), *further, strict=True)
-        check_fields(names, tuple(map(Field.of, addresses, meaning.codes)))
         return Codec(
             table=self.table,
-            addresses=addresses,
+            addresses=(self.address, *(address for _, address in self._further)),
             order=order.of_bytes if self.is_text else order,
-            meaning=meaning,
+            meaning=self._meaning(),
         )
+
+    @property
+    def _further(self) -> list[tuple[str, int]]:
+        """The addresses of its parts beside its own, each behind the setting that names it."""
+        further = [("sum", addend.address) for addend in self.sum]
+        return further if self.scale_factor is None else [*further, ("scale_factor", self.scale_factor)]
+
+    def _check_parts(self) -> None:
+        """Raise `ValueError` about the setting that names a register which cannot be, or is one of the others."""
+        names, addresses = zip(("address", self.address), *self._further, strict=True)
+        check_fields(names, tuple(map(Field.of, addresses, self._meaning().codes)))
 
     def _meaning(self) -> Meaning:
         if self.is_flag:
@@ -275,8 +281,15 @@ _OWN: Final = {
     **dict.fromkeys(_OF_A_NUMBER, (_NUMBERS, "a number")),
 }
 """Settings that only some types have: which, and in words. What is said of values, every driver's point has (`agent.points`)."""
-_LEFT_OUT: Final[dict[str, Any]] = {"scale": 1, "offset": 0, "sum": (), "sentinels": ()}
+_LEFT_OUT: Final[dict[str, Any]] = {"scale": Fraction(1), "offset": Fraction(0), "sum": (), "sentinels": ()}
 """What a setting is when nobody wrote it; others are `None`."""
+_OTHERS: Final = {
+    type_: tuple(
+        (name, _LEFT_OUT.get(name), whose) for name, (types, whose) in _OWN.items() if type_ not in types
+    )
+    for type_ in Type
+}
+"""For each type the settings that it does not have: what they are when nobody wrote them, and whose they are."""
 _VALUES: Final = {
     ValueType.NUMBER: "floats",
     ValueType.DECIMAL: "decimals",

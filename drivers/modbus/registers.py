@@ -49,6 +49,16 @@ class Type(enum.Enum):
 
     code: str
     """Format character of `struct`, in its standard size."""
+    size: int
+    """How many registers a value fills; 0 for a string, which says so itself."""
+    floating: bool
+    """Whether raw values are floats."""
+    decimal: bool
+    """Whether each four bits are a decimal digit."""
+    least: int
+    """The least raw value of a type of whole numbers."""
+    greatest: int
+    """The greatest raw value of a type of whole numbers."""
 
     BOOL = "bool", "H"
     """One coil or discrete input, or one bit of one register."""
@@ -76,34 +86,13 @@ class Type(enum.Enum):
         member = object.__new__(cls)
         member._value_ = name
         member.code = code
+        member.size = struct.calcsize(f">{code}") // 2
+        member.floating = code in "efd"
+        member.decimal = name.startswith("bcd")
+        bits = member.size * REGISTER_BITS
+        member.least = -(1 << bits - 1) if code in "hiq" else 0
+        member.greatest = member.least + int(10 ** (bits // DIGIT_BITS) if member.decimal else 1 << bits) - 1
         return member
-
-    @property
-    def size(self) -> int:
-        """How many registers a value fills; 0 for a string, which says so itself."""
-        return struct.calcsize(f">{self.code}") // 2
-
-    @property
-    def floating(self) -> bool:
-        """Whether raw values are floats."""
-        return self.code in "efd"
-
-    @property
-    def decimal(self) -> bool:
-        """Whether each four bits are a decimal digit."""
-        return str(self.value).startswith("bcd")
-
-    @property
-    def least(self) -> int:
-        """The least raw value of a type of whole numbers."""
-        return -(1 << self.size * REGISTER_BITS - 1) if self.code.islower() else 0
-
-    @property
-    def greatest(self) -> int:
-        """The greatest raw value of a type of whole numbers."""
-        if self.decimal:
-            return int(10 ** (self.size * REGISTER_BITS // DIGIT_BITS)) - 1
-        return self.least + (1 << self.size * REGISTER_BITS) - 1
 
 
 class Order(enum.Enum):
