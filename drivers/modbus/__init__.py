@@ -3,8 +3,8 @@
     settings --plan--> blocks --link: one request after another--> bytes --block, codec--> values of a sample
 
 What a device type has is data (`profile`, `profiles/`); where a point lies and how its registers become a value is
-arithmetic (`registers`, `codec`, `block`, `plan`); what waits for devices is `link`. pymodbus is imported only when a
-link is opened or emulated, as reading the configuration does not need it.
+arithmetic (`registers`, `codec` and the kinds of points beside it, `block`, `plan`); what waits for devices is `link`.
+pymodbus is imported only when a link is opened or emulated, as reading the configuration does not need it.
 """
 
 from collections.abc import Iterator

@@ -80,11 +80,13 @@ def test_points_that_share_a_scale_factor_are_shown_with_the_same():
 
 
 def test_bits_are_shown_before_the_number_that_they_are_part_of():
-    """A register of flags that is also read as a whole has the flags in it."""
+    """A register of flags that is also read as a whole has the flags in it, and not both."""
     seen = shown(
-        point("status", 5, "uint16", bits="8-15"), point("whole", 5, "uint16"), point("on", 5, "bool", bit=7)
+        point("step", 5, "uint16", bits="0-3", labels={4: "full"}),
+        point("whole", 5, "uint16"),
+        point("on", 5, "bool", bit=7),
     )
-    assert seen["whole"] >> 8 == seen["status"] == 1
+    assert seen["whole"] & 0b1111 == seen["step"] == 4
     assert bool(seen["whole"] >> 7 & 1) is seen["on"]
 
 
