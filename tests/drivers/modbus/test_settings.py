@@ -134,7 +134,7 @@ def test_a_coil_needs_no_type():
 @pytest.mark.parametrize(
     ("written", "problem"),
     [
-        ({"id": "d"}, "points: expected a profile or points of its own, found neither"),
+        ({"id": "d"}, "points: expected a profile, sunspec or points of its own, found none of them"),
         ({"id": "d", "points": (point("a"), point("a"))}, "points: the name a is given twice"),
         ({"id": "d", "points": (point("a"),), "only": ("b",)}, "only: there is no point b; expected of a"),
         (
