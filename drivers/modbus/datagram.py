@@ -46,10 +46,13 @@ class Datagram(Connection, asyncio.DatagramProtocol):
         if not self.ended and len(data) <= len(space):
             space[: len(data)] = data
             self._received(len(data))
+            if self._conversation.unfinished:
+                self._end("half a frame in a datagram", failed=False)
 
     def error_received(self, exc: Exception) -> None:
         """The host says that nobody listens there (ICMP port unreachable)."""
-        self._end(str(exc), failed=True)
+        refused = isinstance(exc, ConnectionRefusedError)
+        self._end("nobody listens on this UDP port" if refused else str(exc), failed=True, refused=refused)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It is gone."""

@@ -178,9 +178,9 @@ class Line:
                 "link.without_ids",
                 "the peer answers with transaction id 0: after every time-out the line has to stay quiet",
             )
-        if conversation.hears_itself:
+        if conversation.echo.heard:
             self._say_once("link.hears_itself", "the line brings back what is sent; it is thrown away")
-        if conversation.other_master:
+        if conversation.overhearing.other_master:
             self._say_once(
                 "link.other_master",
                 "somebody else asks on this line: a line has one master; find it, or some answers will be lost",

@@ -96,8 +96,8 @@ class Conversation:
         """By transaction id: the units whose answers were given up."""
         self._stirred_ns = 0
         """When something came last that nobody had asked for."""
-        self._echo = Echo(possible=not framing.identified)
-        self._overhearing = Overhearing(self._missing, quiet_ns)
+        self.echo = Echo(possible=not framing.identified)
+        self.overhearing = Overhearing(self._missing, quiet_ns)
         self.heard: list[int] = []
         """Units that were given up and have answered since, too late. Emptied by whoever takes note of it."""
         self.echoes: bool | None = None if framing.identified else False
@@ -109,14 +109,9 @@ class Conversation:
         )
 
     @property
-    def hears_itself(self) -> bool:
-        """Whether the line is known to bring back what we send."""
-        return self._echo.heard is True
-
-    @property
-    def other_master(self) -> bool:
-        """Whether somebody else asks on the line."""
-        return self._overhearing.other_master
+    def unfinished(self) -> bool:
+        """Whether what came last is no whole frame."""
+        return self._filled > 0
 
     def opened(self, rest_ns: int = 0) -> None:
         """A new connection is there: nothing of the old one can come on it. Nothing is asked until `rest_ns`."""
@@ -173,7 +168,7 @@ class Conversation:
         self._strays = 0
         self.counts["requests"] += 1
         request = self._framing.stamp(asked.frame, self._identity)
-        self._echo.sent(request, asked)
+        self.echo.sent(request, asked)
         return request
 
     def space(self) -> memoryview:
@@ -186,8 +181,8 @@ class Conversation:
             self._unasked(count, now_ns)
             return None
         self._filled += count
-        if self._echo.due:
-            echo = self._echo.length(self._buffer[: self._filled])
+        if self.echo.due:
+            echo = self.echo.length(self._buffer[: self._filled])
             if echo is None:
                 return None
             self._keep_from(echo)
@@ -260,19 +255,19 @@ class Conversation:
 
     def _overhear(self, frame: Frame, now_ns: int) -> Heard:
         """Take note of a frame that answers no question of ours; another master's is let have its answer."""
-        heard = self._overhearing.judge(frame, now_ns)
+        heard = self.overhearing.judge(frame, now_ns)
         if heard is not Heard.REPLY:
             self.counts["late" if heard is Heard.LATE else "overheard"] += 1
         if heard is Heard.REQUEST:
-            self._free_ns = self._overhearing.yields_ns(now_ns, self._free_ns)
+            self._free_ns = self.overhearing.yields_ns(now_ns, self._free_ns)
         return heard
 
     def _passes(self, frame: Frame, asked: Question, now_ns: int) -> bool:
         """Whether this frame, which is no answer, may be passed over while the answer is waited for."""
         heard = self._overhear(frame, now_ns)
         if heard is Heard.REQUEST:  # unless nothing would tell the answer to it from ours
-            return self._overhearing.due != (asked.unit, asked.size)
-        return heard is not Heard.OVERHEARD or self.other_master
+            return self.overhearing.due != (asked.unit, asked.size)
+        return heard is not Heard.OVERHEARD or self.overhearing.other_master
 
     # --- which answer fits -------------------------------------------------------------------------------------
 
@@ -332,8 +327,8 @@ class Conversation:
         if frame.unit in self._pauses_ns:
             self._unit_free_ns[frame.unit] = now_ns + self._pauses_ns[frame.unit]
         if not self._framing.identified:
-            self._echo.answered()
-            self._overhearing.answered(frame)
+            self.echo.answered()
+            self.overhearing.answered(frame)
 
     def _stray(self, frame: Frame, now_ns: int) -> Answer | None:
         """An identified answer to something else than the outstanding question."""
@@ -377,7 +372,7 @@ class Conversation:
     def _fence(self, asked: Question, now_ns: int) -> None:
         if not self.echoes:
             self._missing.add(asked.unit, asked.size, now_ns)
-            self._overhearing.unanswered(asked.unit, asked.size)
+            self.overhearing.unanswered(asked.unit, asked.size)
             self._free_ns = now_ns + self._quiet_ns
 
     def _keep_from(self, start: int) -> None:

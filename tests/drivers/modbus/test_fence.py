@@ -254,8 +254,8 @@ def test_ten_thousand_rounds_beside_another_master(framing, noisy):
         line.round()
     assert line.tally["WRONG"] == 0
     assert line.tally["used"] > 2_000
-    assert line.conversation.other_master
-    assert line.conversation.hears_itself is noisy
+    assert line.conversation.overhearing.other_master
+    assert line.conversation.echo.heard is noisy
 
 
 def test_ten_thousand_rounds_with_noise():
@@ -265,4 +265,4 @@ def test_ten_thousand_rounds_with_noise():
         line.round()
     assert line.tally["WRONG"] == 0
     assert line.tally["used"] > 4_000
-    assert not line.conversation.other_master
+    assert not line.conversation.overhearing.other_master

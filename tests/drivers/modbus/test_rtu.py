@@ -133,7 +133,7 @@ def test_an_echo_is_thrown_away_from_the_first_answer_on():
     assert hear(conversation, request[:3]) is None
     assert hear(conversation, request[3:]) is None
     assert hear(conversation, ANSWER) == ANSWER[3:-2]
-    assert conversation.hears_itself
+    assert conversation.echo.heard
     write = write_question(RTU, unit=5, pdu=WRITES[1][0])
     request = conversation.ask(write, 0)
     assert hear(conversation, request) is None
@@ -152,7 +152,7 @@ def test_a_line_without_echo_takes_the_mirrored_answer_to_a_write():
     conversation = Conversation(RTU, quiet_ns=1)
     conversation.ask(THREE, 0)
     assert hear(conversation, ANSWER)
-    assert conversation.hears_itself is False
+    assert conversation.echo.heard is False
     write = write_question(RTU, unit=5, pdu=WRITES[1][0])
     assert hear(conversation, b"") is None
     request = conversation.ask(write, 0)

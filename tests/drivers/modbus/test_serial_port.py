@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+import subprocess
+import sys
 from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -16,7 +19,7 @@ from agent.interfaces import Context, Unavailable
 from agent.memory import MemoryFile
 from agent.sample import Reason
 from drivers.modbus import open as open_link
-from drivers.modbus.ends import FramingKind, Parity, Serial
+from drivers.modbus.ends import FramingKind, Parity, Rs485, Serial
 from drivers.modbus.point import PointSettings
 from drivers.modbus.registers import Table, Type
 from drivers.modbus.settings import DeviceSettings, LinkSettings
@@ -178,6 +181,104 @@ async def test_an_adapter_that_is_pulled_out_loses_the_link():
                 await take(here, "unit-1")
                 line.unplug()
                 await take(here, "unit-1", 1_000)
+
+
+async def test_an_adapter_that_is_plugged_in_again_comes_back(tmp_path):
+    """Under its lasting name, whatever the kernel calls it now."""
+    port = tmp_path / "usb-adapter"
+    async with SerialLine() as line:
+        port.symlink_to(line.port)
+        with pytest.raises(Unavailable, match=f"{port}: the port is gone"):  # noqa: PT012  # at either place
+            async with opened(link(port, device(1))) as here:
+                await take(here, "unit-1")
+                line.unplug()
+                port.unlink()
+                await take(here, "unit-1", 1_000)
+    with pytest.raises(Unavailable, match="no such port"):
+        async with opened(link(port, device(1))):
+            pass
+    async with SerialLine() as line:
+        port.symlink_to(line.port)
+        async with opened(link(port, device(1))) as here:
+            assert [sample.values for sample in await take(here, "unit-1")] == [values(1)]
+
+
+async def test_whoever_has_the_port_is_named():
+    """Another program, with its process, so that it can be stopped."""
+    lock = (
+        "import fcntl, sys; f = open(sys.argv[1]); fcntl.flock(f, fcntl.LOCK_EX); print(); sys.stdin.read()"
+    )
+    async with SerialLine() as line:
+        program = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", lock, line.port), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert program.stdin
+        assert program.stdout
+        await asyncio.wait_for(program.stdout.readline(), LIMIT_S)
+        with pytest.raises(
+            Unavailable, match=rf"python\S* \(process {program.pid}\) has it open: stop that one"
+        ):
+            async with opened(link(line.port, device(1))):
+                pass
+        program.stdin.close()
+        await asyncio.wait_for(program.wait(), LIMIT_S)
+
+
+async def test_a_driver_that_does_not_switch_the_direction_is_said_to():
+    """A pseudo-terminal is such a one; the remedy is in the words."""
+    async with SerialLine() as line:
+        settings = LinkSettings(
+            id="line", driver="modbus", serial=Serial(port=line.port, rs485=Rs485()), devices=(device(1),)
+        )
+        with pytest.raises(Unavailable, match="its driver knows no RS-485 mode: leave `rs485` out"):
+            async with opened(settings):
+                pass
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_a_slow_line_has_its_silences(loop):
+    """Three and a half characters between an answer and the next question, and before the first: never less."""
+    factory = asyncio.new_event_loop if loop == "asyncio" else pytest.importorskip("uvloop").new_event_loop
+
+    async def listen() -> list[tuple[str, int]]:
+        heard: list[tuple[str, int]] = []
+        async with SerialLine() as line:
+            settings = LinkSettings(
+                id="line",
+                driver="modbus",
+                serial=Serial(port=line.port, speed=9600, parity=Parity.EVEN),
+                devices=(device(1), device(2)),
+            )
+            heard.append(("received", Clock().monotonic_ns()))
+            async with opened(settings) as here:
+                here.tap = lambda what, _, ns: heard.append((what, ns))
+                for unit in (1, 2):
+                    await take(here, f"unit-{unit}", 3)
+        return heard
+
+    with asyncio.Runner(loop_factory=factory) as runner:
+        heard = runner.run(listen())
+    gaps = [later - before for (_, before), (what, later) in pairwise(heard) if what == "sent"]
+    assert len(gaps) >= 6
+    assert min(gaps) >= 3.5 * 11 / 9600 * 1e9
+
+
+async def test_an_answer_has_the_time_that_its_bytes_take():
+    """A time limit is for the device's thinking: on a slow line question and answer take longer than that."""
+
+    def slow(request: bytes):
+        return [(0.25, right(request))]
+
+    async with SerialLine(slow) as line:
+        settings = LinkSettings(
+            id="line",
+            driver="modbus",
+            serial=Serial(port=line.port, speed=600),
+            devices=(device(1, timeout_s=0.05),),
+        )
+        async with opened(settings) as here:
+            assert [sample.values for sample in await take(here, "unit-1")] == [values(1)]
+            assert here.counts["timeouts"] == 0
 
 
 async def test_another_master_is_said_once():
