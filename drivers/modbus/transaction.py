@@ -95,7 +95,8 @@ class Conversation:
         self._given_up: dict[int, int] = {}
         """By transaction id: the units whose answers were given up."""
         self._stirred_ns = 0
-        """When something came last that nobody had asked for."""
+        self._stirring_ns: int | None = None
+        """When something came last that nobody had asked for; since when it does, without a silence or a question."""
         self.echo = Echo(possible=not framing.identified)
         self.overhearing = Overhearing(self._missing, quiet_ns)
         self.heard: list[int] = []
@@ -166,6 +167,7 @@ class Conversation:
         self._question = asked
         self._identity = self._identity % IDS + 1
         self._strays = 0
+        self._stirring_ns = None
         self.counts["requests"] += 1
         request = self._framing.stamp(asked.frame, self._identity)
         self.echo.sent(request, asked)
@@ -234,7 +236,7 @@ class Conversation:
         if before and count and now_ns - self._stirred_ns > BURST_NS:
             self.counts["noise"] += 1
             self._keep_from(before)
-        self._stirred_ns = now_ns
+        self._stir(now_ns)
         start = 0
         try:
             while frame := self._framing.take(self._buffer[start : self._filled], None):
@@ -246,7 +248,14 @@ class Conversation:
         self._keep_from(start)
         if self._filled == len(self._buffer):
             self._drain()
-        self._free_ns = max(self._free_ns, now_ns + self._pause_ns)
+
+    def _stir(self, now_ns: int) -> None:
+        """Let what comes unasked be over first, but for no longer than an answer takes: a line that hums never is."""
+        if self._stirring_ns is None or now_ns - self._stirred_ns > self._pause_ns:
+            self._stirring_ns = now_ns
+        self._stirred_ns = now_ns
+        over_ns = min(now_ns, self._stirring_ns + self._quiet_ns) + self._pause_ns
+        self._free_ns = max(self._free_ns, over_ns)
 
     def _drain(self) -> None:
         """Throw away what makes no frame."""

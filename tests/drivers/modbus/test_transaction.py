@@ -492,6 +492,24 @@ def test_noise_is_drained():
     assert hear(conversation, frame(right(), identity=0, unit=6), QUIET) == [REGISTERS]
 
 
+def test_a_line_that_is_never_silent():
+    """What hums without end holds a question up for as long as an answer takes, each time; what ends, until it has."""
+    conversation = talk(Bare(), pause_ns=4 * MS)
+    for begun in (0, 10_000):
+        hummed = 0
+        hear(conversation, b"\0", begun * MS)
+        while conversation.wait_ns((begun + hummed) * MS):
+            assert hummed <= QUIET // MS + 4
+            hummed += 1
+            hear(conversation, b"\0", (begun + hummed) * MS)
+        assert hummed >= QUIET // MS
+        now_ns = (begun + hummed) * MS
+        conversation.ask(THREE, now_ns)
+        assert hear(conversation, frame(right()), now_ns) == [REGISTERS]
+    hear(conversation, b"\0", 20_000 * MS)
+    assert conversation.wait_ns(20_003 * MS) == MS
+
+
 def test_without_ids_for_good():
     """That a peer does not echo ids is not forgotten when it is connected to again."""
     conversation = zeroing()
