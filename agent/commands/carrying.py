@@ -83,10 +83,10 @@ class Carrying:
                 return rejected(command, words)
             self._asked_ns[target] = self._clock.monotonic_ns()
             try:
-                link = wish.place.writable()
-                before = await self.read(link, target)
-            except (Unavailable, Misconfigured) as error:
-                return rejected(command, str(error))
+                wish = self._wish(command, self.find(target))  # it may have changed while another was at it
+                before = await self.read(wish.place.writable(), target)
+            except (LookupError, ValueError, Unavailable, Misconfigured) as error:
+                return rejected(command, str(error.args[0]))
             if before == wish.expected:
                 return await self._already(wish, before, dry=dry)
             if words := permission.too_far(
@@ -95,7 +95,7 @@ class Carrying:
                 return rejected(command, words, before)
             if dry:
                 return _outcome(command, CommandState.ACCEPTED, "it would be written", before)
-            return self._late(command) or await self._change(wish, link, before)
+            return self._late(command) or await self._change(wish, before)
 
     # --- the checks --------------------------------------------------------------------------------------------
 
@@ -196,7 +196,7 @@ class Carrying:
                 return rejected(command, _NOT_KEPT, before)
         return _outcome(command, CommandState.APPLIED, words, before, found=before, until=self._until(lease))
 
-    async def _change(self, wish: _Wish, link: WritableLink, before: Value) -> Outcome:
+    async def _change(self, wish: _Wish, before: Value) -> Outcome:
         command, target = wish.command, (wish.command.device, wish.command.point)
         held, lease = self._records.leases.get(target), self._lease(wish)
         self._records.begin(command)
@@ -206,14 +206,15 @@ class Carrying:
             self._records.hold(target, held)
             return rejected(command, _NOT_KEPT, before)
         try:
+            link = self._wish(command, self.find(target)).place.writable()  # while it was read, too
             left_s = (command.expires_at - wall(self._clock)).total_seconds()
             written = await self.write(link, target, wish.value, left_s)
         except Expired as error:
             self._records.hold(target, held)
             return _outcome(command, CommandState.EXPIRED, str(error), before)
-        except ValueError as error:
+        except (LookupError, ValueError, Unavailable, Misconfigured) as error:
             self._records.hold(target, held)
-            return rejected(command, str(error), before)
+            return rejected(command, str(error.args[0]), before)
         return self._judge(wish, written, before, held, lease)
 
     def _judge(

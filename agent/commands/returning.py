@@ -121,9 +121,9 @@ class Returning:
         if words := permission.objection(place.write, place.point, value):
             raise ValueError(words)
         expected = place.as_written(value)
-        link = place.writable()
-        if await self._carrying.read(link, lease.target) == expected:
+        if await self._carrying.read(place.writable(), lease.target) == expected:
             return
+        link = self._carrying.find(lease.target).writable()  # it may have been taken out of service meanwhile
         try:
             written = await self._carrying.write(link, lease.target, value, WRITE_S)
         except Expired as error:

@@ -285,6 +285,35 @@ def test_nothing_is_written_to_what_is_out_of_service():
     assert building.writes == []
 
 
+@pytest.mark.parametrize(
+    ("after_s", "narrower", "words"),
+    [
+        (0.5, {"maximum": 21}, "expected 18 to 21 Cel, found 22"),
+        (1.5, {"maximum": 21}, "expected 18 to 21 Cel, found 22"),
+        (0.5, None, "setpoint is out of service: damper is being oiled"),
+        (1.5, None, "setpoint is out of service: damper is being oiled"),
+    ],
+)
+def test_what_the_configuration_forbids_meanwhile_is_not_written(after_s, narrower, words):
+    """A reload counts at once, for a command that waits for another one, and for one that reads the point."""
+    building = a_building(latency_s=1)
+    point = a_point(**narrower) if narrower else replace(a_point(), out_of_service="damper is being oiled")
+
+    async def run():
+        async with building.commands() as commands:
+            lock = commands._carrying.locks["vent-1", "setpoint"]
+            await lock.acquire()
+            waiting = asyncio.create_task(commands.execute(building.ask(22)))
+            asyncio.get_running_loop().call_later(1, lock.release)
+            await asyncio.sleep(after_s)
+            building.points = (point,)
+            return await waiting
+
+    outcome = virtual_time.run(run())
+    assert (outcome.state, outcome.detail) == (REJECTED, words)
+    assert building.writes == []
+
+
 def test_lost_in_the_middle():
     """What happened to a write that was on its way when the link was lost, nobody knows: that is what is said."""
     building = a_building(latency_s=1)
