@@ -12,10 +12,11 @@ device looks like. Pure: who carries the questions is `polling`.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from copy import copy
 from typing import Annotated, Any, Final, NamedTuple, TypeAlias
 
 from msgspec import Meta, field
-from msgspec.structs import replace
+from msgspec.structs import force_setattr
 
 from agent.fields import Filed, Id
 from agent.interfaces import Settings
@@ -74,8 +75,9 @@ class Model(Settings, frozen=True, kw_only=True):
             return
         for index in range(times):
             for point in self.repeated.points:
-                name = f"{self.repeated.word}_{index + 1}_{point.name}"
-                yield replace(point, name=name, address=point.address + index * self.repeated.length)
+                there = moved(point, index * self.repeated.length, f"{self.repeated.word}_{index + 1}_")
+                force_setattr(there, "scale_factor", point.scale_factor)  # the model has it once
+                yield there
 
     def registers(self, times: int) -> int:
         """Its length with so many of what is repeated."""
@@ -159,10 +161,7 @@ class SunSpec(Settings, frozen=True, kw_only=True):
             nth = seen[model.word] = seen.get(model.word, 0) + 1
             prefix = f"{model.word}_{nth}_" if nth > 1 else model.prefix and f"{model.prefix}_"
             entry = Entry(model.number, address, model.registers(self._times(model)))
-            points = (
-                moved(replace(point, name=prefix + point.name), address)
-                for point in model.all_points(self._times(model))
-            )
+            points = (moved(point, address, prefix) for point in model.all_points(self._times(model)))
             parts.append(Part(entry, tuple(points)))
             address = entry.end
         return tuple(parts)
@@ -237,10 +236,17 @@ def proposed(chain: Chain, known: Mapping[int, Model]) -> dict[str, Any]:
     return settings | ({"repeats": repeats} if repeats else {})
 
 
-def moved(point: PointSettings, by: int) -> PointSettings:
-    """The same point so many addresses further on, with its scale factor."""
-    scale_factor = None if point.scale_factor is None else point.scale_factor + by
-    return replace(point, address=point.address + by, scale_factor=scale_factor)
+def moved(point: PointSettings, by: int, prefix: str = "") -> PointSettings:
+    """The same point so many addresses further on, with its scale factor; with this before its name.
+
+    A copy that is not checked again: nothing that has to fit together changes, and there are many.
+    """
+    there = copy(point)
+    force_setattr(there, "name", prefix + point.name)
+    force_setattr(there, "address", point.address + by)
+    if point.scale_factor is not None:
+        force_setattr(there, "scale_factor", point.scale_factor + by)
+    return there
 
 
 def _within(entry: Entry, point: PointSettings) -> PointSettings | None:

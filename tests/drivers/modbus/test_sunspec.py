@@ -7,17 +7,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from agent.clock import Clock
+from agent.interfaces import Context
+from agent.memory import MemoryFile
 from agent.sample import Reason
+from drivers import modbus
 from drivers.modbus.introduction import Introduced, introduction
 from drivers.modbus.plan import Span
 from drivers.modbus.point import PointSettings
 from drivers.modbus.registers import ADDRESSES, Table, Type
 from drivers.modbus.settings import DeviceSettings
-from drivers.modbus.shelf import models
+from drivers.modbus.shelf import models, profiles
 from drivers.modbus.sunspec import BASES, MAGIC, MOST_MODELS, Entry, Model, Repeated, SunSpec, proposed, walk
 from tests.contracts.test_sunspec_models import data, held
-from tests.drivers.modbus.test_link import OFTEN, SOON, opened, reasons, taking
+from tests.drivers.modbus.test_link import OFTEN, SOON, link, opened, reasons, taking
 from tests.emulators.modbus import Behaviour, Request, Server, nothing
+from tests.emulators.ports import free_port
 from tests.emulators.walking import walked
 
 COMMON, INVERTER, TRACKERS, METER = (models()[number] for number in (1, 103, 160, 203))
@@ -83,6 +88,12 @@ def test_whatever_a_device_answers_the_walk_ends_and_asks_only_for_registers_tha
     assert len(asked) <= len(BASES) + MOST_MODELS + 1
     assert all(0 <= span.address < span.end <= ADDRESSES for span in asked)
     assert [entry.address for entry in chain] == sorted({entry.address for entry in chain})
+
+
+def test_models_without_registers_come_to_an_end():
+    """A device that answers `model 1 of length 0` at every address has no chain as long as its registers."""
+    chain = walked(walk((0,)), lambda span: b"\0\1\0\0" if span.address else MAGIC)
+    assert len(chain) == MOST_MODELS
 
 
 def test_an_introduction_says_what_it_looked_for():
@@ -281,3 +292,24 @@ async def test_a_chain_is_walked_again_after_a_silence():
         here.refresh("unit-5")
         sample = await taker.until(Reason.GOOD)
         assert sample.values == (940.0,)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"sunspec": SunSpec(models=(COMMON, INVERTER, TRACKERS, METER), repeats={160: 2})},
+        {"profile": profiles()["carlo-gavazzi-em24-e1"]},
+        {"profile": profiles()["huawei-sun2000"]},
+    ],
+)
+async def test_an_emulated_device_shows_what_it_is(arguments):
+    """It is read as the real one would be, from its chain or its sign on."""
+    device = DeviceSettings(id="unit-5", unit_id=5, interval=OFTEN, **arguments)
+    settings = link(free_port(), device)
+    async with (
+        modbus.emulate(settings, Clock()),
+        modbus.open(settings, Context(Clock(), MemoryFile().part("test"))) as here,
+        taking(here, 5) as [taker],
+    ):
+        [sample] = await taker.next()
+        assert set(reasons(sample)) == {Reason.GOOD}
