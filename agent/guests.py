@@ -30,8 +30,8 @@ class Guests:
         """`gatherers` gives those of now: a reload changes them."""
         self._gatherers = gatherers
         self._clock = clock
-        self._rings: dict[str, Ring] = {}
-        """By link: what passes on those that somebody records."""
+        self._rings: dict[str, tuple[Gatherer, Ring]] = {}
+        """By link: what passes on those that somebody records, and who listens there."""
 
     async def links(self) -> list[dict[str, Any]]:
         """Every link, and what it alone may hold (`owner`, if its driver says), to know a line by."""
@@ -59,11 +59,12 @@ class Guests:
         """
         gatherer = self._gatherer(link)
         now_ns = self._clock.monotonic_ns()
-        if link not in self._rings:
-            self._rings[link] = ring = Ring()
+        listening, ring = self._rings.get(link, (None, Ring()))
+        if listening is not gatherer:  # nobody does yet, or a reload has put another one in its place
             ring.since(None, now_ns, 0)
             gatherer.listen(self._listener(gatherer, ring))
-        frames, cursor, lost = self._rings[link].since(cursor, now_ns, FRAMES_AT_ONCE)
+            self._rings[link] = gatherer, ring
+        frames, cursor, lost = ring.since(cursor, now_ns, FRAMES_AT_ONCE)
         return {
             "driver": gatherer.settings.driver,
             "frames": [{"ns": frame.ns, frame.direction: frame.data.hex()} for frame in frames],
