@@ -63,7 +63,9 @@ class Rtu:
         """Take the first frame; `None` while it is not whole. Raises `Malformed`, while something is asked."""
         if asked is None:
             return _somewhere(received)
-        if frame := _fitting(received, asked) or _foreign(received, asked):
+        if len(received) < asked.answer_length and bytes(received).startswith(_beginning(asked)):
+            return None  # it is on its way, and may by chance look like another one so far
+        if frame := _fitting(received, asked) or _first(received):
             return frame
         if len(received) < asked.answer_length + NOISE:
             return None
@@ -117,11 +119,6 @@ def _fitting(received: memoryview, asked: Question) -> Frame | None:
             if octets.startswith(beginning, start) and _sound(received, start, length):
                 return _frame(received, start, length)
     return None
-
-
-def _foreign(received: memoryview, asked: Question) -> Frame | None:
-    """Another whole frame that begins here; not where the answer itself does, and may by chance look like one so far."""
-    return None if bytes(received).startswith(_beginning(asked)) else _first(received)
 
 
 def _first(received: memoryview, start: int = 0) -> Frame | None:

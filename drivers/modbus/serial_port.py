@@ -153,20 +153,19 @@ class SerialPort(Connection):
 
     def listen(self) -> None:
         """Take in what has come; called by the event loop, and after the loop stood still."""
-        while not self.ended:
-            space = self._conversation.space()
-            try:
-                octets = os.read(self._fd, len(space))
-            except BlockingIOError:
-                return
-            except OSError as error:
-                self._end(_gone(error), failed=True)
-                return
-            if not octets:
-                self._end(_GONE, failed=True)
-                return
-            space[: len(octets)] = octets
-            self._received(len(octets))
+        space = self._conversation.space()
+        try:
+            octets = os.read(self._fd, len(space))
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self._end(_gone(error), failed=True)
+            return
+        if not octets:
+            self._end(_GONE, failed=True)
+            return
+        space[: len(octets)] = octets
+        self._received(len(octets))
 
 
 def _gone(error: OSError) -> str:

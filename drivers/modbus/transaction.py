@@ -271,12 +271,14 @@ class Conversation:
             self._free_ns = self.overhearing.yields_ns(now_ns, self._free_ns)
         return heard
 
-    def _passes(self, frame: Frame, asked: Question, now_ns: int) -> bool:
-        """Whether this frame, which is no answer, may be passed over while the answer is waited for."""
+    def _beside(self, frame: Frame, asked: Question, now_ns: int) -> Answer | None:
+        """Say what a frame is that does not answer, while an answer is waited for: it is passed over where it may be."""
         heard = self._overhear(frame, now_ns)
-        if heard is Heard.REQUEST:  # unless nothing would tell the answer to it from ours
-            return self.overhearing.due != (asked.unit, asked.size)
-        return heard is not Heard.OVERHEARD or self.overhearing.other_master
+        if heard is Heard.REQUEST and self.overhearing.due == (asked.unit, asked.size):
+            return self._unfit(frame, "foreign", "another master asks for as much of the same unit", now_ns)
+        if heard is Heard.OVERHEARD and not self.overhearing.other_master:
+            return self._match(asked, frame, now_ns)
+        return None
 
     # --- which answer fits -------------------------------------------------------------------------------------
 
@@ -294,8 +296,8 @@ class Conversation:
             shared = not self._framing.identified
             if asked is None or (not shared and frame.unit != asked.unit and self._missing.of(frame.unit)):
                 return self._late(now_ns)
-            if shared and not _answers(frame, asked) and self._passes(frame, asked, now_ns):
-                return None
+            if shared and not _answers(frame, asked):
+                return self._beside(frame, asked, now_ns)
             rest = self._buffer[end : self._filled]
             if rest and self._framing.begins(
                 rest, asked
