@@ -41,6 +41,8 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
     """Which type it is, or how it answered."""
     device: Mapping[str, Any]
     """Its settings, as they would stand in the configuration."""
+    ready: bool = False
+    """Whether these are all that is needed to read it; its points are not known otherwise."""
     configured: str | None = None
     """Its id, if it is in the configuration already."""
 

@@ -153,9 +153,8 @@ class Show:
             lines.append(block(heads[key], "  "))
             lines.append("    devices:")
             for found in listed:
-                known = "profile" in found.device
-                lines.append(f"      {'- ' if known else '# - '}{flow(found.device)}")
-                if not known:
+                lines.append(f"      {'- ' if found.ready else '# - '}{flow(found.device)}")
+                if not found.ready:
                     lines[-1] += "  # needs a profile, or points"
         return "\n".join(lines)
 

@@ -226,6 +226,7 @@ class _Line:
                 answer_ms=response.took_ms,
                 what=what if known is None else f"configured as {known}" + (f": {what}" if told else ""),
                 device=device,
+                ready=told,
                 configured=known,
             ),
         )

@@ -34,6 +34,7 @@ async def test_a_search_tells_a_sunspec_device_and_proposes_its_models(name, wha
         told = Told()
         await search(server.port, (5,), told=told)
     assert told.found_first.what == what
+    assert told.found_first.ready
     assert told.found_first.device == {"id": "unit-5", "unit_id": 5, "sunspec": sunspec}
 
 
