@@ -241,7 +241,8 @@ def device(
         introduction=partial(introduction, signs, bases) if signs or bases else None,
         sunspec=settings.sunspec,
         located=settings.located,
-        tolerant=settings.identity is Identity.NOTED,
+        # Without a chain nobody knows where the points of a SunSpec device lie: there is nothing to tolerate.
+        tolerant=settings.identity is Identity.NOTED and not bases,
     )
     made.plan()
     return made

@@ -12,6 +12,7 @@ from agent.interfaces import Context
 from agent.memory import MemoryFile
 from agent.sample import Reason
 from drivers import modbus
+from drivers.modbus.identity import Identity
 from drivers.modbus.introduction import Introduced, introduction
 from drivers.modbus.plan import Span
 from drivers.modbus.point import PointSettings
@@ -267,11 +268,12 @@ async def test_a_device_with_nothing_of_what_is_expected_gives_nothing():
             assert reasons(sample) == [Reason.CONFIGURATION_ERROR]
 
 
-async def test_a_device_that_has_no_chain_is_a_stranger():
-    """Its registers are not read as if it had one."""
+@pytest.mark.parametrize("identity", Identity)
+async def test_a_device_that_has_no_chain_is_a_stranger(identity):
+    """Its registers are not read as if it had one, whatever else is tolerated: nobody knows where they lie."""
     async with (
         Server({5: [holding(dict.fromkeys(range(40000, 40200), "0001"))]}) as server,
-        opened(server, inverter(1, 103)) as here,
+        opened(server, inverter(1, 103, identity=identity)) as here,
         taking(here, 5) as [taker],
     ):
         assert (await taker.next())[0].values == (None,)
