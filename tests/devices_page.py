@@ -7,7 +7,7 @@ from itertools import groupby
 
 from drivers.modbus.point import PointSettings
 from drivers.modbus.profile import Profile
-from drivers.modbus.shelf import models, profiles
+from drivers.modbus.technician.shelf import models, profiles
 
 WORDS = {
     "AbsoluteHumidity": "humidity",

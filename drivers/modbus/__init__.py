@@ -2,8 +2,16 @@
 
     settings --plan--> blocks --link: one request after another--> bytes --block, codec--> values of a sample
 
-What a device type has is data (`profile`, `profiles/`); where a point lies and how its registers become a value is
-arithmetic (`registers`, `codec` and the kinds of points beside it, `block`, `plan`); what waits for devices is `link`.
+What a device type has is data (`profile`, `profiles/`, SunSpec `models/`), what an operator writes is in `settings`,
+`point` and `timing`; what waits for devices is `link`. Behind it, in the order of the picture:
+
+    values/       registers become values, and back; points are planned into blocks (pure)
+    polling/      who is asked when, and what follows from how it answers
+    line/         how a question gets to a device and its answer back, and which answer is believed
+    writing/      how one point is written
+    emulation/    the devices of a link, served
+    technician/   what can be done in front of a device
+
 pymodbus is imported only when a link is opened or emulated, as reading the configuration does not need it.
 """
 
@@ -14,9 +22,10 @@ from pathlib import Path
 from agent.clock import Clock
 from agent.commissioning import Commissioning
 from agent.interfaces import Context, Emulation, Link
-from drivers.modbus import addressing, bus_time, fitting
-from drivers.modbus.bus_time import notes
+from drivers.modbus import addressing, fitting
 from drivers.modbus.fitting import look, owner, warnings
+from drivers.modbus.polling import bus_time
+from drivers.modbus.polling.bus_time import notes
 from drivers.modbus.settings import (
     DeviceSettings,
     LinkSettings,
@@ -79,13 +88,13 @@ def emulate(
     link: LinkSettings, clock: Clock, *, listen: str | None = None, certificate: Path | None = None
 ) -> AbstractAsyncContextManager[Emulation]:
     """Serve the devices of a link; see `agent.interfaces.Driver`. Raises `Unavailable` when the address cannot be had."""
-    from drivers.modbus.serving import serve  # noqa: PLC0415  # pymodbus costs 50 ms
+    from drivers.modbus.emulation.serving import serve  # noqa: PLC0415  # pymodbus costs 50 ms
 
     return serve(link, clock, listen=listen, certificate=certificate)
 
 
 def commissioning() -> Commissioning:
     """What a technician can do in front of the device; see `agent.commissioning`."""
-    from drivers.modbus import tools  # noqa: PLC0415  # only a technician's commands need it
+    from drivers.modbus.technician import tools  # noqa: PLC0415  # only a technician's commands need it
 
     return tools

@@ -15,11 +15,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from drivers.modbus.codec import Codec, Field
 from drivers.modbus.numbering import Place, meant
 from drivers.modbus.point import Allowed, PointSettings
-from drivers.modbus.registers import Table
 from drivers.modbus.settings import DeviceSettings, LinkSettings
+from drivers.modbus.values.codec import Codec, Field
+from drivers.modbus.values.registers import Table
 
 Path = tuple[str | int, ...]
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from typing import Final
 
 from agent.fields import duration_text
-from drivers.modbus.ends import FramingKind, Transport
-from drivers.modbus.ports import FOLDERS, UNSTABLE, lasting_name
+from drivers.modbus.line.ends import FramingKind, Transport
+from drivers.modbus.line.ports import FOLDERS, UNSTABLE, lasting_name
 from drivers.modbus.settings import LinkSettings
 
 RTU_BITS: Final = 8

@@ -14,8 +14,8 @@ from typing import Annotated, Final
 from msgspec import Meta
 
 from agent.interfaces import Settings
-from drivers.modbus.plan import MOST_REGISTERS, Span
-from drivers.modbus.registers import ADDRESSES, Table
+from drivers.modbus.values.plan import MOST_REGISTERS, Span
+from drivers.modbus.values.registers import ADDRESSES, Table
 
 REFUSED: Final = "no such register"
 """What is found where the device answers that it has none there."""

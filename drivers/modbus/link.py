@@ -23,27 +23,27 @@ import structlog
 
 from agent.interfaces import Context, Unavailable, Written
 from agent.sample import Reason, Sample, Value
-from drivers.modbus import guest
-from drivers.modbus.alarm import Alarm
-from drivers.modbus.ascii import Ascii
-from drivers.modbus.asking import Asking
-from drivers.modbus.connection import Tap
-from drivers.modbus.device import Device, device
-from drivers.modbus.ends import FramingKind
-from drivers.modbus.errands import Errand, Errands
-from drivers.modbus.framing import Framing
-from drivers.modbus.line import Line
-from drivers.modbus.mbap import Mbap
-from drivers.modbus.outlet import Outlet
-from drivers.modbus.polling import Polling
-from drivers.modbus.rtu import Rtu
-from drivers.modbus.schedule import Schedule, Turn
+from drivers.modbus.line.ascii import Ascii
+from drivers.modbus.line.connection import Tap
+from drivers.modbus.line.ends import FramingKind
+from drivers.modbus.line.framing import Framing
+from drivers.modbus.line.line import Line
+from drivers.modbus.line.mbap import Mbap
+from drivers.modbus.line.rtu import Rtu
+from drivers.modbus.line.transaction import Conversation
+from drivers.modbus.polling.alarm import Alarm
+from drivers.modbus.polling.asking import Asking
+from drivers.modbus.polling.device import Device, device
+from drivers.modbus.polling.errands import Errand, Errands
+from drivers.modbus.polling.outlet import Outlet
+from drivers.modbus.polling.polling import Polling
+from drivers.modbus.polling.schedule import Schedule, Turn
+from drivers.modbus.polling.usage import Usage
 from drivers.modbus.settings import LinkSettings
+from drivers.modbus.technician import guest
 from drivers.modbus.timing import ns
-from drivers.modbus.transaction import Conversation
-from drivers.modbus.usage import Usage
-from drivers.modbus.writer import Pen
-from drivers.modbus.writing import spot
+from drivers.modbus.writing.writer import Pen
+from drivers.modbus.writing.writing import spot
 
 LOOK_NS: Final = 10_000_000_000
 """Where something is read by the wall clock, a step of it is noticed within this time."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from drivers.modbus.registers import ADDRESSES, Table
+from drivers.modbus.values.registers import ADDRESSES, Table
 
 _DIGITS: Final = {Table.DISCRETE: 1, Table.INPUT: 3, Table.HOLDING: 4}
 """The first digit. Coils have 0, so that their numbers cannot be told from addresses."""

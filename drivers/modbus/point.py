@@ -18,16 +18,16 @@ from agent.fields import Limits, Meant, Place
 from agent.interfaces import Settings
 from agent.points import PointBase
 from agent.sample import Point, ValueType
-from drivers.modbus.codec import Codec, Field, Meaning, check_fields
-from drivers.modbus.flag import Flag
-from drivers.modbus.number import Bits, Number
 from drivers.modbus.numbering import ask
-from drivers.modbus.registers import ADDRESSES, Order, Table, Type
-from drivers.modbus.scaled import Scaled
-from drivers.modbus.text import Encoding, Text
 from drivers.modbus.timing import Phase
-from drivers.modbus.total import Total
-from drivers.modbus.writable import RegisterWrite, check
+from drivers.modbus.values.codec import Codec, Field, Meaning, check_fields
+from drivers.modbus.values.flag import Flag
+from drivers.modbus.values.number import Bits, Number
+from drivers.modbus.values.registers import ADDRESSES, Order, Table, Type
+from drivers.modbus.values.scaled import Scaled
+from drivers.modbus.values.text import Encoding, Text
+from drivers.modbus.values.total import Total
+from drivers.modbus.writing.writable import RegisterWrite, check
 
 Address = Annotated[int, Meta(ge=0, le=ADDRESSES - 1), Meant(ask)]
 """An address as sent on the wire."""

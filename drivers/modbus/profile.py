@@ -13,10 +13,10 @@ from msgspec import Meta
 
 from agent.interfaces import Settings
 from drivers.modbus.identity import Sign
-from drivers.modbus.plan import MOST_BITS, MOST_REGISTERS
 from drivers.modbus.point import PointSettings
-from drivers.modbus.registers import Order
 from drivers.modbus.timing import RequestDelay, Timeout
+from drivers.modbus.values.plan import MOST_BITS, MOST_REGISTERS
+from drivers.modbus.values.registers import Order
 
 Gap = Annotated[
     int,

@@ -16,20 +16,20 @@ from msgspec.structs import replace
 from agent.fields import Filed, Id, Limits
 from agent.interfaces import DeviceBase, LinkBase
 from agent.sample import Point, Value
-from drivers.modbus.account import SHARE
-from drivers.modbus.block import Block
-from drivers.modbus.codec import Codec
-from drivers.modbus.ends import FramingKind, Serial, Tls, Transport
 from drivers.modbus.identity import Identity, Sign
-from drivers.modbus.line_time import LineTime
-from drivers.modbus.plan import BlockLimits, Span, plan
+from drivers.modbus.line.ends import FramingKind, Serial, Tls, Transport
+from drivers.modbus.line.line_time import LineTime
 from drivers.modbus.point import PointSettings
+from drivers.modbus.polling.account import SHARE
+from drivers.modbus.polling.schedule import RETURN_NS
 from drivers.modbus.profile import Alignment, Borders, Defaults, Gap, MaxBits, MaxCount, Profile
-from drivers.modbus.registers import Order
-from drivers.modbus.schedule import RETURN_NS
 from drivers.modbus.sunspec import GAP, Chain, SunSpec
 from drivers.modbus.timing import Phase, Rhythm, together
-from drivers.modbus.writable import RegisterWrite, check_names, narrowed, settled
+from drivers.modbus.values.block import Block
+from drivers.modbus.values.codec import Codec
+from drivers.modbus.values.plan import BlockLimits, Span, plan
+from drivers.modbus.values.registers import Order
+from drivers.modbus.writing.writable import RegisterWrite, check_names, narrowed, settled
 
 TCP_PORT: Final = 502
 TLS_PORT: Final = 802

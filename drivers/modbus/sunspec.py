@@ -20,9 +20,9 @@ from msgspec.structs import force_setattr
 
 from agent.fields import Filed, Id
 from agent.interfaces import Settings
-from drivers.modbus.plan import Span
 from drivers.modbus.point import PointSettings
-from drivers.modbus.registers import ADDRESSES, Order, Table
+from drivers.modbus.values.plan import Span
+from drivers.modbus.values.registers import ADDRESSES, Order, Table
 
 MAGIC: Final = b"SunS"
 BASES: Final = (40000, 50000, 0)

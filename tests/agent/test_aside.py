@@ -11,7 +11,7 @@ from agent.memory import MemoryFile
 from drivers.modbus import DeviceSettings, LinkSettings
 from drivers.modbus import open as open_link
 from drivers.modbus.point import PointSettings
-from drivers.modbus.registers import Table, Type
+from drivers.modbus.values.registers import Table, Type
 
 
 @pytest.fixture

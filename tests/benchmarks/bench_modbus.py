@@ -24,14 +24,14 @@ import structlog
 from agent.clock import Clock
 from agent.interfaces import Context
 from agent.memory import MemoryFile
-from drivers.modbus.device import Heard, device
-from drivers.modbus.line import Line
+from drivers.modbus.line.line import Line
+from drivers.modbus.line.mbap import Mbap
+from drivers.modbus.line.transaction import Conversation
 from drivers.modbus.link import open_link
-from drivers.modbus.mbap import Mbap
 from drivers.modbus.point import PointSettings
-from drivers.modbus.registers import Table, Type
+from drivers.modbus.polling.device import Heard, device
 from drivers.modbus.settings import DeviceSettings, LinkSettings
-from drivers.modbus.transaction import Conversation
+from drivers.modbus.values.registers import Table, Type
 
 REGISTERS = 100
 POLLS = 5_000

@@ -15,14 +15,14 @@ from functools import partial
 from typing import Any
 
 from agent.sample import Value
-from drivers.modbus.codec import Codec, Field, Meaning
-from drivers.modbus.flag import Flag
-from drivers.modbus.number import Bits, Number
-from drivers.modbus.plan import BlockLimits, plan
-from drivers.modbus.registers import Order, Table, Type
-from drivers.modbus.scaled import Scaled
-from drivers.modbus.text import Text
-from drivers.modbus.total import Total
+from drivers.modbus.values.codec import Codec, Field, Meaning
+from drivers.modbus.values.flag import Flag
+from drivers.modbus.values.number import Bits, Number
+from drivers.modbus.values.plan import BlockLimits, plan
+from drivers.modbus.values.registers import Order, Table, Type
+from drivers.modbus.values.scaled import Scaled
+from drivers.modbus.values.text import Text
+from drivers.modbus.values.total import Total
 
 POINTS = 50
 ROUNDS = 2_000

@@ -29,12 +29,12 @@ import structlog
 from agent.clock import Clock
 from agent.interfaces import Context
 from agent.memory import MemoryFile
-from drivers.modbus.ends import Parity, Serial
+from drivers.modbus.line.ends import Parity, Serial
+from drivers.modbus.line.rtu import Rtu
 from drivers.modbus.link import open_link
 from drivers.modbus.point import PointSettings
-from drivers.modbus.registers import Table, Type
-from drivers.modbus.rtu import Rtu
 from drivers.modbus.settings import DeviceSettings, LinkSettings
+from drivers.modbus.values.registers import Table, Type
 
 THINKS = timedelta(milliseconds=5)
 """How long an emulated device needs until it begins to answer."""

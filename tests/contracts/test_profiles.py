@@ -12,8 +12,8 @@ from agent.judging import Judge
 from agent.sample import Class, Reason, Sample, Shape, ValueType
 from drivers.modbus import DeviceSettings, point_settings, points
 from drivers.modbus.profile import Profile
-from drivers.modbus.registers import Table
-from drivers.modbus.shelf import FOLDER, profiles
+from drivers.modbus.technician.shelf import FOLDER, profiles
+from drivers.modbus.values.registers import Table
 
 ROOT = Path(__file__).parents[2]
 CASES = ROOT / "tests" / "cases" / "profiles"

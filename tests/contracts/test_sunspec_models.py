@@ -11,13 +11,13 @@ from agent.clock import Clock
 from agent.interfaces import Settings
 from agent.memory import MemoryFile
 from agent.sample import Class, Reason
-from drivers.modbus.device import Heard, device
-from drivers.modbus.mbap import Mbap
-from drivers.modbus.plan import Span
-from drivers.modbus.registers import Table
+from drivers.modbus.line.mbap import Mbap
+from drivers.modbus.polling.device import Heard, device
 from drivers.modbus.settings import DeviceSettings, LinkSettings
-from drivers.modbus.shelf import MODELS, models
 from drivers.modbus.sunspec import SunSpec, walk
+from drivers.modbus.technician.shelf import MODELS, models
+from drivers.modbus.values.plan import Span
+from drivers.modbus.values.registers import Table
 from tests.contracts.test_profiles import BRICK, rows
 from tests.emulators.walking import walked
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator
 from typing import TypeVar
 
-from drivers.modbus.plan import Span
+from drivers.modbus.values.plan import Span
 
 T = TypeVar("T")
 

@@ -6,7 +6,7 @@ from drivers.modbus import DeviceSettings, LinkSettings, problems
 from drivers.modbus.identity import Identity
 from drivers.modbus.point import Addend, Allowed, PointSettings
 from drivers.modbus.profile import Profile
-from drivers.modbus.registers import Table, Type
+from drivers.modbus.values.registers import Table, Type
 
 
 def point(name, address, type_="int16", table="holding", **settings):

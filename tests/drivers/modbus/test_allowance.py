@@ -6,8 +6,8 @@ import pytest
 
 from drivers.modbus import DeviceSettings, LinkSettings, allowance
 from drivers.modbus.point import PointSettings
-from drivers.modbus.registers import Table, Type
-from drivers.modbus.schedule import Schedule, Slots
+from drivers.modbus.polling.schedule import Schedule, Slots
+from drivers.modbus.values.registers import Table, Type
 
 POINT = PointSettings(name="p", table=Table.HOLDING, address=0, register_type=Type.UINT16)
 S = 1_000_000_000

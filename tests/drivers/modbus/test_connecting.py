@@ -14,8 +14,8 @@ from agent.interfaces import Context, Unavailable
 from agent.memory import MemoryFile
 from drivers.modbus import open as open_link
 from drivers.modbus.profile import PointSettings
-from drivers.modbus.registers import Table, Type
 from drivers.modbus.settings import DeviceSettings, LinkSettings
+from drivers.modbus.values.registers import Table, Type
 from tests.emulators import modbus as emulated
 from tests.emulators.modbus import Server, register
 

@@ -13,7 +13,7 @@ from agent.interfaces import Gateway
 from agent.sample import Lane, Row, Sample, Shape
 from drivers.modbus import DeviceSettings, points
 from drivers.modbus.point import Addend, PointSettings
-from drivers.modbus.registers import Table, Type
+from drivers.modbus.values.registers import Table, Type
 
 DEVICE = DeviceSettings(
     id="meter",

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 import pytest
 
-from drivers.modbus.ascii import Ascii
-from drivers.modbus.framing import Framing, Question, question, variants
-from drivers.modbus.mbap import Mbap
-from drivers.modbus.rtu import Rtu
-from drivers.modbus.transaction import Answer, Conversation
+from drivers.modbus.line.ascii import Ascii
+from drivers.modbus.line.framing import Framing, Question, question, variants
+from drivers.modbus.line.mbap import Mbap
+from drivers.modbus.line.rtu import Rtu
+from drivers.modbus.line.transaction import Answer, Conversation
 from tests.emulators.serial_line import sealed
 
 MS = 1_000_000

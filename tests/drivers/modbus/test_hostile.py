@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pymodbus.pdu.register_message import WriteSingleRegisterRequest
 
-from drivers.modbus.ascii import Ascii
-from drivers.modbus.framing import Malformed, question, write_question
-from drivers.modbus.mbap import Mbap
-from drivers.modbus.rtu import Rtu
-from drivers.modbus.transaction import Conversation
+from drivers.modbus.line.ascii import Ascii
+from drivers.modbus.line.framing import Malformed, question, write_question
+from drivers.modbus.line.mbap import Mbap
+from drivers.modbus.line.rtu import Rtu
+from drivers.modbus.line.transaction import Conversation
 from tests.drivers.modbus.test_fence import framed
 
 MS = 1_000_000

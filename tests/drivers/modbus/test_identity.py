@@ -3,9 +3,9 @@
 import pytest
 
 from drivers.modbus.identity import REFUSED, Sign, asked, identify
-from drivers.modbus.introduction import Introduced, introduction
-from drivers.modbus.plan import Span
-from drivers.modbus.registers import Table
+from drivers.modbus.polling.introduction import Introduced, introduction
+from drivers.modbus.values.plan import Span
+from drivers.modbus.values.registers import Table
 
 CODE = Sign(table=Table.INPUT, address=11, values=(1648, 1650))
 NAME = Sign(table=Table.HOLDING, address=0x8960, texts=("B21 ", "B23 "), length=2)

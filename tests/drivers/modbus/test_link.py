@@ -18,12 +18,12 @@ from agent.interfaces import Context, Unavailable
 from agent.memory import MemoryFile
 from agent.sample import Reason, Sample
 from drivers.modbus import open as open_link
-from drivers.modbus.device import Group
 from drivers.modbus.link import ModbusLink
 from drivers.modbus.point import PointSettings
-from drivers.modbus.registers import Table, Type
+from drivers.modbus.polling.device import Group
 from drivers.modbus.settings import DeviceSettings, LinkSettings
 from drivers.modbus.timing import Phase
+from drivers.modbus.values.registers import Table, Type
 from tests.emulators import modbus as emulated
 from tests.emulators.modbus import Behaviour, Server, at, garbage, late, refuses, register
 

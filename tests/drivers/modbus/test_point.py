@@ -5,14 +5,14 @@ import pytest
 
 from agent import document
 from agent.sample import ValueType
-from drivers.modbus.codec import Codec
-from drivers.modbus.flag import Flag
-from drivers.modbus.number import Bits, Number
 from drivers.modbus.point import PointSettings
-from drivers.modbus.registers import Order, Table, Type
-from drivers.modbus.scaled import Scaled
-from drivers.modbus.text import Encoding, Text
-from drivers.modbus.total import Total
+from drivers.modbus.values.codec import Codec
+from drivers.modbus.values.flag import Flag
+from drivers.modbus.values.number import Bits, Number
+from drivers.modbus.values.registers import Order, Table, Type
+from drivers.modbus.values.scaled import Scaled
+from drivers.modbus.values.text import Encoding, Text
+from drivers.modbus.values.total import Total
 
 HOLDING = {"table": "holding", "address": 10}
 

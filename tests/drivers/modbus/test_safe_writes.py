@@ -21,9 +21,9 @@ from agent.memory import MemoryFile
 from drivers import modbus
 from drivers.modbus.point import PointSettings
 from drivers.modbus.profile import Profile
-from drivers.modbus.registers import Table, Type
 from drivers.modbus.settings import DeviceSettings, LinkSettings
-from drivers.modbus.writable import RegisterWrite
+from drivers.modbus.values.registers import Table, Type
+from drivers.modbus.writing.writable import RegisterWrite
 from tests.emulators.holding import Holding
 
 MINUTE = timedelta(minutes=1)

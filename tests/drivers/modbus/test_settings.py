@@ -10,10 +10,10 @@ from agent import document
 from agent.fields import Place
 from agent.sample import Class, ValueType
 from drivers.modbus import DeviceSettings, LinkSettings, owner, points, problems
-from drivers.modbus.plan import BlockLimits
 from drivers.modbus.point import PointSettings
 from drivers.modbus.profile import Defaults, Profile
-from drivers.modbus.registers import Order, Table, Type
+from drivers.modbus.values.plan import BlockLimits
+from drivers.modbus.values.registers import Order, Table, Type
 
 
 def point(name, address=0, **given):

@@ -12,8 +12,8 @@ from agent.sample import Reason
 from drivers.modbus.identity import Identity, Sign
 from drivers.modbus.point import PointSettings
 from drivers.modbus.profile import Profile
-from drivers.modbus.registers import Table, Type
 from drivers.modbus.settings import DeviceSettings
+from drivers.modbus.values.registers import Table, Type
 from tests.drivers.modbus.test_link import LIMIT_S, OFTEN, is_right, opened, taking
 from tests.emulators.modbus import Behaviour, Request, Server, data, good, nothing, refuses, register
 

@@ -13,13 +13,13 @@ from agent.memory import MemoryFile
 from agent.sample import Reason
 from drivers import modbus
 from drivers.modbus.identity import Identity
-from drivers.modbus.introduction import Introduced, introduction
-from drivers.modbus.plan import Span
 from drivers.modbus.point import PointSettings
-from drivers.modbus.registers import ADDRESSES, Table, Type
+from drivers.modbus.polling.introduction import Introduced, introduction
 from drivers.modbus.settings import DeviceSettings
-from drivers.modbus.shelf import models, profiles
 from drivers.modbus.sunspec import BASES, MAGIC, MOST_MODELS, Entry, Model, Repeated, SunSpec, proposed, walk
+from drivers.modbus.technician.shelf import models, profiles
+from drivers.modbus.values.plan import Span
+from drivers.modbus.values.registers import ADDRESSES, Table, Type
 from tests.contracts.test_sunspec_models import data, held
 from tests.drivers.modbus.test_link import OFTEN, SOON, link, opened, reasons, taking
 from tests.emulators.modbus import Behaviour, Request, Server, nothing

@@ -5,10 +5,10 @@ from datetime import timedelta
 import pytest
 
 from agent.sample import Reason
-from drivers.modbus.raw import read_raw
 from drivers.modbus.settings import LinkSettings
+from drivers.modbus.technician.raw import read_raw
 from tests.contracts.test_sunspec_models import held
-from tests.drivers.modbus.test_search import Told, search, visit
+from tests.drivers.modbus.technician.test_search import Told, search, visit
 from tests.drivers.modbus.test_sunspec import KOSTAL, SOLAREDGE, holding, inverter
 from tests.emulators.modbus import Server, nothing
 

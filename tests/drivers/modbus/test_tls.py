@@ -19,10 +19,10 @@ from agent.interfaces import Context, Misconfigured, Unavailable
 from agent.memory import MemoryFile
 from drivers.modbus import look
 from drivers.modbus import open as open_link
-from drivers.modbus.ends import Tls
+from drivers.modbus.line.ends import Tls
 from drivers.modbus.profile import PointSettings
-from drivers.modbus.registers import Table, Type
 from drivers.modbus.settings import DeviceSettings, LinkSettings
+from drivers.modbus.values.registers import Table, Type
 from tests.emulators.certificates import Authority
 from tests.emulators.modbus import Server, garbage, register
 

@@ -1,0 +1,1 @@
+"""The devices of a link, emulated: what `simulate` serves."""

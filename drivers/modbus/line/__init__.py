@@ -1,0 +1,1 @@
+"""How a question gets to a device and its answer back: framings, the conversation, and what carries the bytes."""

@@ -1,0 +1,1 @@
+"""How registers become values, and back: pure."""

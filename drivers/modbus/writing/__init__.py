@@ -1,0 +1,1 @@
+"""How one point is written: what may be, by which request, and how it is read back."""
