@@ -22,7 +22,7 @@ from serial.rs485 import RS485Settings
 from agent.aside import aside
 from drivers.modbus.line.connection import Connection
 from drivers.modbus.line.ends import Level, Parity, Serial
-from drivers.modbus.line.ports import holder
+from drivers.modbus.line.ports import holder, lasting_names
 from drivers.modbus.line.transaction import Conversation
 from drivers.modbus.settings import LinkSettings
 
@@ -33,13 +33,11 @@ _PARITY: Final = {
 }
 
 _GONE: Final = "the port is gone: was the adapter pulled out?"
+_ABSENT: Final = {errno.ENOENT, errno.ENODEV, errno.ENXIO}
 _TAKEN: Final = {errno.EWOULDBLOCK, errno.EBUSY}
 _WORDS: Final = {
-    errno.ENOENT: "there is no such port: is the adapter plugged in?",
-    errno.ENODEV: "there is no such port: is the adapter plugged in?",
-    errno.ENXIO: "there is no such port: is the adapter plugged in?",
     errno.EACCES: "no permission: is the user in the port's group (dialout)?",
-    errno.EPERM: "no permission: is the user in the port's group (dialout)?",
+    errno.EPERM: "no permission: the service may open ttyUSB, ttyACM and ttyAMA; its unit says how to allow another port",
     errno.ENOTTY: "it is no serial port",
     errno.EINVAL: "it does not take these settings (speed, parity, stop_bits, data_bits)",
 }
@@ -112,11 +110,19 @@ def _refusal(error: Exception, port: Path) -> OSError:
     """The same in words for a person: of some errors pyserial has the number only in the error before it."""
     for each in (error, error.__context__):
         number = getattr(each, "errno", None) or (each.args[0] if each is not None and each.args else None)
+        if number in _ABSENT:
+            return OSError(f"there is no such port: is the adapter plugged in?{_others()}")
         if number in _TAKEN:
             return OSError(f"{holder(port)} has it open: stop that one, a line has one owner")
         if number in _WORDS:
             return OSError(_WORDS[number])
     return OSError(str(error))
+
+
+def _others() -> str:
+    """What is plugged in instead, if anything is."""
+    names = lasting_names()
+    return f" There are {', '.join(map(str, names))}" if names else ""
 
 
 class SerialPort(Connection):
