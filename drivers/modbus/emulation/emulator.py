@@ -84,6 +84,10 @@ class Emulator:
                 raise ValueError(f"baud-true: link {name} is no serial line: nobody knows its speed")
         self._faults.setdefault(name, {})[fault.kind] = fault
 
+    def units(self, name: str) -> set[int]:
+        """The unit ids of a device, or of all that are on the link."""
+        return {device.unit_id for device in self._link.devices if name in {device.id, self._link.id}}
+
     @property
     def faults(self) -> Mapping[str, Sequence[Fault]]:
         """What is wrong, by name."""

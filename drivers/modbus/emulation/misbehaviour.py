@@ -43,6 +43,8 @@ class Saying(NamedTuple):
     after_ns: int
     """After the answer could have begun."""
     octets: bytes
+    unit: int | None
+    """Who says it, in the order of what it was asked; `None`: others, or the line itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,18 +79,21 @@ def said(
     if Kind.DUPLICATE in faults:
         frame *= 2
     begin_ns = _between(faults[Kind.LATE], chance()) if Kind.LATE in faults else 0
-    sayings = [Saying(begin_ns, frame)]
+    sayings = [Saying(begin_ns, frame, exchange.unit)]
     if Kind.SLOW in faults:
         gap_ns = ns(faults[Kind.SLOW].least)
-        sayings = [Saying(begin_ns + at * gap_ns, bytes([octet])) for at, octet in enumerate(frame)]
+        sayings = [
+            Saying(begin_ns + at * gap_ns, bytes([octet]), exchange.unit) for at, octet in enumerate(frame)
+        ]
     if Kind.ECHO in faults:
-        sayings.insert(0, Saying(0, framer.encode(exchange.question, exchange.unit, exchange.identity)))
+        question = framer.encode(exchange.question, exchange.unit, exchange.identity)
+        sayings.insert(0, Saying(0, question, None))
     if Kind.FOREIGN in faults:
         others = b"".join(
             framer.encode(pdu, OTHER_UNIT, (exchange.identity + OTHER_ID) & 0xFFFF)
             for pdu in (OTHERS_ASK, OTHERS_ANSWER)
         )
-        sayings.append(Saying(sayings[-1].after_ns + OTHERS_AFTER_NS, others))
+        sayings.append(Saying(sayings[-1].after_ns + OTHERS_AFTER_NS, others, None))
     return sayings
 
 

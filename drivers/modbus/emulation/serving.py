@@ -85,10 +85,16 @@ class _Datagrams(asyncio.DatagramProtocol):
 class Serving:
     """See `agent.interfaces.Emulation`."""
 
-    def __init__(self, address: str, emulator: Emulator) -> None:
+    def __init__(self, address: str, emulator: Emulator, wire: Wire) -> None:
         self.address = address
-        self.inflict = emulator.inflict
         self._emulator = emulator
+        self._wire = wire
+
+    def inflict(self, name: str, fault: Fault | None) -> None:
+        """See `agent.interfaces.Emulation`."""
+        self._emulator.inflict(name, fault)
+        if fault is None:
+            self._wire.start_over(self._emulator.units(name))
 
     @property
     def faults(self) -> Mapping[str, Sequence[Fault]]:
@@ -121,7 +127,7 @@ async def serve(
     try:
         async with _listening(at, ear, certificate):
             log.info("emulator.opened", link=link.id, address=at.address, devices=len(link.devices))
-            yield Serving(at.address, emulator)
+            yield Serving(at.address, emulator, wire)
     finally:
         wire.close()
 

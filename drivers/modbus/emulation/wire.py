@@ -22,6 +22,9 @@ CHUNK: Final = 4
 TIMER_NS: Final = 1_500_000
 """What the timers of an event loop are good for. The rest of the time to the last byte is slept out."""
 
+ORDER_NS: Final = 100_000
+"""So far apart that timers do not mix up what comes after what."""
+
 Say: TypeAlias = Callable[[bytes], None]
 
 
@@ -35,6 +38,8 @@ class Wire:
         self._line = link.line_time
         self._busy_ns = 0
         """Until when bytes are on the line."""
+        self._said_ns: dict[int, int] = {}
+        """By unit: when it says the last that it was asked. It answers in order, however late."""
         self._timers: set[asyncio.TimerHandle] = set()
 
     def carry(self, question: int, sayings: Iterable[Saying], say: Say) -> None:
@@ -44,16 +49,29 @@ class Wire:
             self._busy_ns = max(self._now_ns(), self._busy_ns) + self._line.of(question)
             begin_ns = self._busy_ns + self._line.silence_ns + ns(baud_true.least)
             for saying in sayings:
-                self._begin(begin_ns + saying.after_ns, saying.octets, self._line, say)
+                self._begin(self._moment_ns(begin_ns, saying), saying.octets, self._line, say)
         else:
             begin_ns = self._now_ns()
             for saying in sayings:
-                self._at(begin_ns + saying.after_ns, say, saying.octets)
+                self._at(self._moment_ns(begin_ns, saying), say, saying.octets)
+
+    def start_over(self, units: Iterable[int]) -> None:
+        """These units do not wait any more for what they have still to say to earlier questions."""
+        for unit in units:
+            self._said_ns.pop(unit, None)
 
     def close(self) -> None:
         """Say no more."""
         for timer in self._timers:
             timer.cancel()
+
+    def _moment_ns(self, begin_ns: int, saying: Saying) -> int:
+        """When this is to be said: not before what the same unit says to an earlier question."""
+        moment_ns = begin_ns + saying.after_ns
+        if saying.unit is not None:
+            moment_ns = max(moment_ns, self._said_ns.get(saying.unit, 0) + ORDER_NS)
+            self._said_ns[saying.unit] = moment_ns
+        return moment_ns
 
     def _begin(self, moment_ns: int, octets: bytes, line: LineTime, say: Say) -> None:
         """Begin to send at this moment, or when the line is free again."""
@@ -80,9 +98,9 @@ class Wire:
         self._at(moment_ns - TIMER_NS, begin, octets)
 
     def _at(self, moment_ns: int, act: Callable[[bytes], None], octets: bytes) -> None:
-        """Do this at a moment; at once if that is now."""
+        """Do this at a moment; at once if that is now, and nothing waits that may be overdue."""
         wait_ns = moment_ns - self._now_ns()
-        if wait_ns <= 0:
+        if wait_ns <= 0 and not self._timers:
             act(octets)
             return
 

@@ -221,6 +221,23 @@ async def test_what_a_line_does_to_answers_costs_no_reading(way, words, tmp_path
                 assert good(await take(here, name))
 
 
+async def test_a_unit_answers_in_the_order_of_the_questions(tmp_path):
+    """However late it is with the first; another unit does not wait for it."""
+    settings = link("tcp", tmp_path)
+    ask = "00{:02x} 0000 0006 {:02x} 03 0009 0001".format
+    async with emulate(settings, Clock()) as served, asyncio.timeout(LIMIT_S):
+        reader, writer = await asyncio.open_connection("127.0.0.1", settings.port)
+        served.inflict(*order("unit-1 late 50ms"))
+        writer.write(bytes.fromhex(ask(1, 1)))
+        writer.write(bytes.fromhex(ask(2, 2)))
+        assert (await reader.readexactly(11))[1] == 2
+        served.inflict(*order("unit-1 late 0ms"))
+        writer.write(bytes.fromhex(ask(3, 1)))
+        assert [(await reader.readexactly(11))[1] for _ in range(2)] == [1, 3]
+        writer.close()
+        await writer.wait_closed()
+
+
 async def test_on_a_line_that_is_baud_true_an_exchange_takes_as_long_as_on_a_wire(tmp_path):
     """Question, silence, the time that the device thinks, and answer: never less."""
     settings = link("serial rtu", tmp_path, device(1))
