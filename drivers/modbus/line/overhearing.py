@@ -83,9 +83,8 @@ class Overhearing:
             self._note(now_ns)
             return Heard.REQUEST
         if self.due and self.due[0] == frame.unit and (size == self.due[1] or refuses(frame.pdu)):
-            if self._only_theirs and not refuses(
-                frame.pdu
-            ):  # all refusals look alike: it may have been for us
+            refused = refuses(frame.pdu)  # all refusals look alike: it may have been for us
+            if self._only_theirs and not refused:
                 self._missing.drop(*self.due)
             self.due = None
             self.other_master = True

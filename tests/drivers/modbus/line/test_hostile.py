@@ -14,7 +14,7 @@ from drivers.modbus.line.framing import Malformed, question, write_question
 from drivers.modbus.line.mbap import Mbap
 from drivers.modbus.line.rtu import Rtu
 from drivers.modbus.line.transaction import Conversation
-from tests.drivers.modbus.test_fence import framed
+from tests.drivers.modbus.line.test_fence import framed
 
 MS = 1_000_000
 QUIET = 100 * MS
