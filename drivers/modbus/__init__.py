@@ -23,7 +23,7 @@ from agent.clock import Clock
 from agent.commissioning import Commissioning
 from agent.interfaces import Context, Emulation, Link
 from drivers.modbus import addressing, fitting
-from drivers.modbus.fitting import look, owner, warnings
+from drivers.modbus.fitting import look, owner
 from drivers.modbus.polling import bus_time
 from drivers.modbus.polling.bus_time import notes
 from drivers.modbus.settings import (
@@ -75,6 +75,12 @@ def problems(link: LinkSettings) -> Iterator[tuple[tuple[str | int, ...], str]]:
     yield from fitting.problems(link)
     yield from addressing.problems(link)
     yield from bus_time.problems(link)
+
+
+def warnings(link: LinkSettings) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """What will work, and is a mistake more often than not; as `problems`."""
+    yield from fitting.warnings(link)
+    yield from addressing.warnings(link)
 
 
 def open(link: LinkSettings, context: Context) -> AbstractAsyncContextManager[Link]:  # noqa: A001  # the seam's name

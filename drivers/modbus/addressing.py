@@ -43,6 +43,22 @@ def problems(link: LinkSettings) -> Iterator[tuple[Path, str]]:
             yield ("devices", index, *path, "address"), f"address: {message}"
 
 
+def warnings(link: LinkSettings) -> Iterator[tuple[Path, str]]:
+    """Lists of nothing but a PLC's numbers for one table: devices have such addresses, and more often it is a mistake."""
+    for index, device in enumerate(link.devices):
+        placed = [one for one in _placed(device) if one.path[0] == "points"]
+        suspects = [(one, place) for one in placed if (place := _number(one)) is not None]
+        if suspects and len(suspects) == len(placed) and not any(_numbers(placed)):
+            one, place = suspects[0]
+            yield (
+                ("devices", index, *one.path, "address"),
+                (
+                    f"address: {one.point.address} may be the number that PLCs give to {place}, and the line knows "
+                    f"addresses: if so, write {place.address}; else say allow: [plc_number]"
+                ),
+            )
+
+
 def _placed(device: DeviceSettings) -> list[_Placed]:
     """The points that somebody wrote; where those of SunSpec models lie, the device itself says."""
     paths: dict[str, Path] = {}

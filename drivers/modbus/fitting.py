@@ -16,6 +16,10 @@ from drivers.modbus.settings import LinkSettings
 
 RTU_BITS: Final = 8
 """Of a character of RTU (Modbus over Serial Line V1.02, 2.5.1)."""
+BROADCAST: Final = 0
+"""The unit id that every device hears and none answers to (the same, 2.2)."""
+MOST_UNIT: Final = 247
+"""The last one that a device may have (the same)."""
 
 
 def owner(link: LinkSettings) -> str:
@@ -40,15 +44,7 @@ def problems(link: LinkSettings) -> Iterator[tuple[tuple[str | int, ...], str]]:
 def _problems_of_the_way(link: LinkSettings) -> Iterator[tuple[tuple[str | int, ...], str]]:
     """What does not fit together about where the link leads."""
     if link.serial is None:
-        if link.host is None:
-            yield (
-                (),
-                "host: expected the name or address of the device, or `serial` with a port; found neither",
-            )
-        if link.tls and (link.transport is Transport.UDP or link.frames is not FramingKind.TCP):
-            yield ("tls",), "tls: expected transport tcp and framing tcp with it; nothing else is encrypted"
-        if link.tls and link.tls.key_file and not link.tls.certificate_file:
-            yield ("tls", "key_file"), "key_file: expected certificate_file beside it, found none"
+        yield from _problems_of_the_host(link)
         return
     for name, given in (("host", link.host), ("port", link.port), ("tls", link.tls)):
         if given is not None:
@@ -60,11 +56,40 @@ def _problems_of_the_way(link: LinkSettings) -> Iterator[tuple[tuple[str | int, 
         yield ("transport",), "transport: expected none beside `serial`: that is for hosts"
     if link.frames is FramingKind.TCP:
         yield ("framing",), "framing: expected rtu or ascii on a serial line, found tcp"
+    if not link.serial.port.is_absolute():
+        yield (
+            ("serial", "port"),
+            f"port: expected a path that begins with /, such as {FOLDERS[0]}/..., found {str(link.serial.port)!r}",
+        )
     if link.serial.data_bits != RTU_BITS and link.frames is FramingKind.RTU:
         yield (
             ("serial", "data_bits"),
             f"data_bits: expected {RTU_BITS} with the framing rtu, found {link.serial.data_bits}",
         )
+
+
+def _problems_of_the_host(link: LinkSettings) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    """The same of a link over the network."""
+    if link.host is None:
+        yield (
+            (),
+            "host: expected the name or address of the device, or `serial` with a port; found neither",
+        )
+    elif found := _more_than_a_host(link.host):
+        yield ("host",), f"host: expected a name or an address alone, found {link.host!r}{found}"
+    if link.tls and (link.transport is Transport.UDP or link.frames is not FramingKind.TCP):
+        yield ("tls",), "tls: expected transport tcp and framing tcp with it; nothing else is encrypted"
+    if link.tls and link.tls.key_file and not link.tls.certificate_file:
+        yield ("tls", "key_file"), "key_file: expected certificate_file beside it, found none"
+
+
+def _more_than_a_host(host: str) -> str:
+    """What else stands where a host should, and where that belongs: `tcp://192.0.2.10`, `192.0.2.10:502`; else nothing."""
+    bare = host.partition("://")[2] or host
+    name, _, port = bare.rstrip("/").partition(":")
+    if port.isdecimal():  # an IPv6 address has more colons than one
+        return f": write host: {name}, port: {port}"
+    return f": write {bare.rstrip('/')}" if "/" in host else ""
 
 
 def warnings(link: LinkSettings) -> Iterator[tuple[tuple[str | int, ...], str]]:
@@ -76,7 +101,14 @@ def warnings(link: LinkSettings) -> Iterator[tuple[tuple[str | int, ...], str]]:
             f"port: {link.serial.port} may be another adapter after the next start: write {instead} instead",
         )
     said: set[str] = set()
+    first: dict[int, str] = {}
     for index, device in enumerate(link.devices):
+        unit, where = device.unit_id, ("devices", index, "unit_id")
+        other = first.setdefault(unit, device.id)
+        if other != device.id:
+            yield where, f"unit_id: {device.id} has {unit}, as {other} has: both read the same device"
+        elif link.serial and not BROADCAST < unit <= MOST_UNIT:
+            yield where, f"unit_id: no device on a serial line answers to {unit}: expected 1 to {MOST_UNIT}"
         doubt = device.profile and device.profile.unverified
         if doubt and doubt not in said:
             said.add(doubt)
