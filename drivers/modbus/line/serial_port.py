@@ -78,6 +78,9 @@ def _open(line: Serial) -> serial.Serial:
         with contextlib.suppress(OSError, ValueError, NotImplementedError):
             port.set_low_latency_mode(True)  # an FTDI chip else keeps what comes for 16 ms
         port.reset_input_buffer()
+    except termios.error as error:  # pulled out this very moment
+        port.close()
+        raise _refusal(error, line.port) from error
     except BaseException:
         port.close()
         raise

@@ -298,10 +298,9 @@ class Conversation:
                 return self._late(now_ns)
             if shared and not _answers(frame, asked):
                 return self._beside(frame, asked, now_ns)
+            # If there is a second one: which of the two is late? Nobody can tell.
             rest = self._buffer[end : self._filled]
-            if rest and self._framing.begins(
-                rest, asked
-            ):  # which of the two is the late one? Nobody can tell
+            if rest and self._framing.begins(rest, asked):
                 return self._unfit(frame, "foreign", "more than one answer to one question", now_ns)
         return self._match(asked, frame, now_ns)
 

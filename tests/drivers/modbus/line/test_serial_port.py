@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import random
 import subprocess
 import sys
+import termios
 from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import serial
 from structlog.testing import capture_logs
 
 from agent.clock import Clock
@@ -299,3 +302,20 @@ def test_a_line_has_the_clock_of_its_settings():
     assert slow.of(8) == 8 * 11 * 1_000_000_000 // 9600
     assert slow.silence_ns == pytest.approx(3.5 * 11 / 9600 * 1e9, abs=1)
     assert Serial(port=Path("/dev/x"), speed=115_200).line_time(FramingKind.RTU).silence_ns == 1_750_000
+
+
+async def test_an_adapter_that_is_pulled_out_while_it_is_opened(monkeypatch):
+    """The link cannot be had now; nothing stays open."""
+
+    def gone(*_):
+        raise termios.error(errno.EIO, "Input/output error")
+
+    async with SerialLine() as line:
+        monkeypatch.setattr(termios, "tcgetattr", gone)
+        monkeypatch.setattr(serial.Serial, "_reconfigure_port", lambda *_, **__: None)
+        with pytest.raises(Unavailable, match="Input/output error"):
+            async with opened(link(line.port, device(1))):
+                pass
+        monkeypatch.undo()
+        async with opened(link(line.port, device(1))) as here:
+            assert [sample.values for sample in await take(here, "unit-1")] == [values(1)]
