@@ -3,7 +3,8 @@
     python -m tests.benchmarks.bench_modbus
 
 The servers run as a process of their own, which is not counted. The floor is a blocking loop that sends, receives and
-unpacks: the least that Python can do about it. Not a test: figures.
+unpacks: the least that Python can do about it. Beside it the loop that one writes with pymodbus' own client, which
+decodes the same values, and has no schedule and no fence. Not a test: figures.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, aclosing, contextmanager
 from datetime import timedelta
+from typing import NamedTuple
 
 import structlog
+from pymodbus.client import AsyncModbusTcpClient
 
 from agent.clock import Clock
 from agent.interfaces import Context
@@ -34,6 +37,7 @@ from drivers.modbus.settings import DeviceSettings, LinkSettings
 from drivers.modbus.values.registers import Table, Type
 
 REGISTERS = 100
+FLOATS = REGISTERS // 2
 POLLS = 5_000
 SECONDS = 6.0
 
@@ -57,13 +61,13 @@ def servers() -> Iterator[int]:
         process.stdout.close()
 
 
-def settings(number: int, port: int, units: int, interval: timedelta) -> LinkSettings:
-    """A link with so many devices of 50 floats each."""
+def settings(number: int, port: int, units: int, interval: timedelta, floats: int = FLOATS) -> LinkSettings:
+    """A link with so many devices of so many floats each."""
     points = tuple(
         PointSettings(
             name=f"point-{place}", table=Table.HOLDING, address=2 * place, register_type=Type.FLOAT32
         )
-        for place in range(REGISTERS // 2)
+        for place in range(floats)
     )
     devices = tuple(
         DeviceSettings(id=f"device-{number}-{unit}", unit_id=unit, points=points, interval=interval)
@@ -72,18 +76,50 @@ def settings(number: int, port: int, units: int, interval: timedelta) -> LinkSet
     return LinkSettings(id=f"link-{number}", driver="modbus", host="127.0.0.1", port=port, devices=devices)
 
 
-def floor(port: int) -> float:
-    """CPU in us for each poll of a blocking loop."""
-    unpack = struct.Struct(f">{REGISTERS // 2}f").unpack
-    with socket.create_connection(("127.0.0.1", port)) as connection:
-        begun = time.process_time()
+class Cost(NamedTuple):
+    """What a poll costs, and how many there were."""
+
+    us: float
+    """Of processor time."""
+    rate: float
+    """Polls a second."""
+
+
+@contextmanager
+def cost(polls: int) -> Iterator[list[Cost]]:
+    """Measure what is done so many times in the block; put into the list that is yielded."""
+    result: list[Cost] = []
+    spent, began = time.process_time(), time.monotonic()
+    yield result
+    spent, took = time.process_time() - spent, time.monotonic() - began
+    result.append(Cost(spent / polls * 1e6, polls / took))
+
+
+def floor(port: int) -> Cost:
+    """A blocking loop."""
+    unpack = struct.Struct(f">{FLOATS}f").unpack
+    with socket.create_connection(("127.0.0.1", port)) as connection, cost(POLLS) as result:
         for number in range(POLLS):
             connection.sendall(struct.pack(">HHHBBHH", number, 0, 6, 1, 3, 0, REGISTERS))
             unpack(connection.recv(512)[9:])
-        return (time.process_time() - begun) / POLLS * 1e6
+    return result[0]
 
 
-async def line(port: int) -> float:
+async def pymodbus(port: int) -> Cost:
+    """A loop round the client of pymodbus, as its examples have it."""
+    polls = POLLS // 5
+    client = AsyncModbusTcpClient("127.0.0.1", port=port)
+    assert await client.connect()
+    with cost(polls) as result:
+        for _ in range(polls):
+            answer = await client.read_holding_registers(0, count=REGISTERS, device_id=1)
+            values = client.convert_from_registers(answer.registers, client.DATATYPE.FLOAT32)
+            assert len(values) == FLOATS
+    client.close()
+    return result[0]
+
+
+async def line(port: int) -> Cost:
     """The same of questions on one line, one straight after the other, each made into a sample."""
     link = settings(0, port, 1, timedelta(seconds=1))
     clock = Clock()
@@ -91,17 +127,17 @@ async def line(port: int) -> float:
     asker = Line(link, conversation, clock.monotonic_ns, lambda: None)
     [group] = device(Mbap(), link.devices[0], link, MemoryFile().part("line"), 0).groups
     [read] = group.reads
-    begun = time.process_time()
-    for _ in range(POLLS):
-        answer = await asker.ask(read.question, 1.0)
-        assert isinstance(answer, bytes)
-        group.sample([Heard(read, answer, clock.monotonic_ns())])
+    with cost(POLLS) as result:
+        for _ in range(POLLS):
+            answer = await asker.ask(read.question, 1.0)
+            assert isinstance(answer, bytes)
+            group.sample([Heard(read, answer, clock.monotonic_ns())])
     asker.close()
-    return (time.process_time() - begun) / POLLS * 1e6
+    return result[0]
 
 
-async def links(port: int, count: int, units: int, interval: timedelta) -> tuple[float, float]:
-    """CPU for each poll, and polls a second, of so many links with so many devices each, as the agent runs them."""
+async def links(port: int, count: int, units: int, interval: timedelta, floats: int) -> Cost:
+    """So many links with so many devices each, as the agent runs them."""
     polls = 0
 
     async def take(here: object, name: str) -> None:
@@ -115,7 +151,7 @@ async def links(port: int, count: int, units: int, interval: timedelta) -> tuple
         tasks = []
         await stack.enter_async_context(group)
         for number in range(count):
-            link = settings(number, port, units, interval)
+            link = settings(number, port, units, interval, floats)
             here = await stack.enter_async_context(
                 open_link(link, Context(Clock(), MemoryFile().part("test")))
             )
@@ -127,7 +163,7 @@ async def links(port: int, count: int, units: int, interval: timedelta) -> tuple
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-    return spent / done * 1e6, done / took
+    return Cost(spent / done * 1e6, done / took)
 
 
 def main() -> None:
@@ -135,18 +171,28 @@ def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     with servers() as port:
         least = min(floor(port) for _ in range(3))
-        print(f"{'floor: blocking, send, receive, unpack':44s} {least:6.1f} us a poll")
-        each = asyncio.run(line(port))
-        print(f"{'one line, question after question':44s} {each:6.1f} us a poll   x{each / least:.1f}")
-        for count, units, interval in (
-            (1, 20, timedelta(milliseconds=100)),
-            (1, 50, timedelta(seconds=1)),
-            (50, 1, timedelta(seconds=1)),
-            (1, 1, timedelta(seconds=1)),
+
+        def show(name: str, cost: Cost) -> None:
+            times = f"x{cost.us / least.us:.1f}"
+            print(
+                f"{name:52s} {cost.us:7.1f} us a poll {times:>7s} {cost.rate:8.0f} polls a second", flush=True
+            )
+
+        show("floor: blocking, send, receive, unpack", least)
+        show("a loop round pymodbus' client", asyncio.run(pymodbus(port)))
+        show("one line of ours, question after question", asyncio.run(line(port)))
+        for count, units, interval, floats in (
+            (1, 20, timedelta(milliseconds=100), FLOATS),
+            (1, 50, timedelta(seconds=1), FLOATS),
+            (1, 50, timedelta(seconds=1), 20),
+            (50, 1, timedelta(seconds=1), 20),
+            (1, 1, timedelta(seconds=1), FLOATS),
         ):
-            each, rate = asyncio.run(links(port, count, units, interval))
-            name = f"{count} link{'s'[: count > 1]} of {units} device{'s'[: units > 1]}, every {interval.total_seconds():g} s"
-            print(f"{name:44s} {each:6.1f} us a poll   x{each / least:.1f}   {rate:.0f} polls a second")
+            ones, devices = (
+                f"{number} {noun}{'s'[: number > 1]}" for number, noun in ((count, "link"), (units, "device"))
+            )
+            name = f"{ones} of {devices} of {floats} points, every {interval.total_seconds():g} s"
+            show(name, asyncio.run(links(port, count, units, interval, floats)))
 
 
 if __name__ == "__main__":
