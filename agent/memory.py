@@ -29,6 +29,8 @@ SOON_S: Final = 1.0
 """What is urgent is written this long after it was learnt, together with what else comes until then."""
 AT_LATEST_S: Final = 900.0
 """What is not urgent is written within a quarter of an hour: 100 small writes a day at most."""
+AGAIN_S: Final = 10.0
+"""What could not be written is tried again no sooner: a full card does not get emptier by being asked."""
 MOST_BYTES: Final = 4 * 2**20
 """A larger file is none of ours: no more than this of it is read, and that makes no sense."""
 
@@ -101,12 +103,14 @@ class MemoryFile:
                 async with asyncio.timeout(AT_LATEST_S):
                     await self._urgent.wait()
             await asyncio.sleep(SOON_S)
-            await self.write()
+            if not await self.write():
+                await asyncio.sleep(AGAIN_S)
 
     async def write(self) -> bool:
         """Replace the file, so that a power cut leaves the old one or the new one; whether what is known is on the disk."""
         if self._path is None or not self._changed.is_set():
             return True
+        urgent = self._urgent.is_set()
         self._changed.clear()
         self._urgent.clear()
         self._octets = msgspec.json.encode(self.content)
@@ -114,13 +118,13 @@ class MemoryFile:
         try:
             await aside(lambda: self._replace(path), "memory")
         except OSError as error:
-            self._changed.set()
+            self.changed(urgent=urgent)
             if self._said != str(error):
                 log.warning("memory.not_written", path=str(path), error=str(error))
             self._said = str(error)
             return False
         except asyncio.CancelledError:
-            self._changed.set()  # nobody knows how far it got
+            self.changed(urgent=urgent)  # nobody knows how far it got
             raise
         self._said = ""
         return True

@@ -73,6 +73,36 @@ async def test_a_file_that_cannot_be_written_costs_nothing_but_what_was_learnt(t
     assert [entry["event"] for entry in logs] == ["memory.not_written"]
 
 
+async def test_what_is_urgent_and_could_not_be_written_is_tried_again_soon(tmp_path, monkeypatch):
+    """It stays urgent: a card that was full for a moment does not cost a quarter of an hour."""
+    monkeypatch.setattr(under_test, "SOON_S", 0.0)
+    monkeypatch.setattr(under_test, "AGAIN_S", 0.0)
+    path = tmp_path / "later" / "learnt.json"
+    async with open_memory(path) as memory, asyncio.timeout(30):
+        memory.part("link").learn("refused", [7])
+        assert not await memory.write()
+        path.parent.mkdir()
+        while not path.exists():  # noqa: ASYNC110  # a file has no event
+            await asyncio.sleep(0)
+
+
+async def test_between_two_attempts_is_a_pause(tmp_path, monkeypatch):
+    """A card that cannot be written is not asked all the time."""
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 4:
+            raise asyncio.CancelledError
+
+    memory = MemoryFile(tmp_path / "nowhere" / "learnt.json")
+    memory.part("link").learn("refused", [7])
+    monkeypatch.setattr(under_test.asyncio, "sleep", pause)
+    with pytest.raises(asyncio.CancelledError):
+        await memory.keep()
+    assert pauses == [under_test.SOON_S, under_test.AGAIN_S] * 2
+
+
 def test_without_a_path_nothing_is_written():
     """For commands that open a link by themselves."""
     memory = MemoryFile()
