@@ -252,10 +252,14 @@ class ModbusLink:
         """An errand that goes next; what it takes in vain, those that fail have to spare."""
 
         async def charged(line: Line) -> T:
-            begun_ns = self._now_ns()
-            outcome = await work(line)
-            if isinstance(outcome.found if isinstance(outcome, Written) else outcome, Reason):
-                self._schedule.charge(self._now_ns(), self._now_ns() - begun_ns)
+            begun_ns, in_vain = self._now_ns(), True
+            try:
+                outcome = await work(line)
+                in_vain = isinstance(outcome.found if isinstance(outcome, Written) else outcome, Reason)
+            finally:
+                if in_vain:
+                    now_ns = self._now_ns()
+                    self._schedule.charge(now_ns, now_ns - begun_ns)
             return outcome
 
         return await self.errand(charged, paced=False)

@@ -187,6 +187,20 @@ async def test_a_silent_device_is_left_to_the_schedule():
             await samples.aclose()
 
 
+async def test_a_write_in_vain_is_charged():
+    """Also one that ends in an error: what it takes, those that fail have to spare, not those that answer."""
+    profile = a_profile(**FACTS, identity=(Sign(table=Table.HOLDING, address=1, values=(4711,)),))
+    settings = {"profile": profile, "writable": {"setpoint": RegisterWrite()}}
+    async with Holding({1: 4711, 10: 200}) as device:
+        device.swallows = {3}
+        async with opened(device, timeout=timedelta(milliseconds=50), **settings) as link:
+            begun_ns = Clock().monotonic_ns()
+            assert link._schedule.covers(0, begun_ns)
+            with pytest.raises(ValueError, match="nothing was written to vent-1"):
+                await link.write("vent-1", "setpoint", 21, until_ns=FOREVER_NS)
+            assert not link._schedule.covers(0, begun_ns)
+
+
 async def test_another_device_than_its_profile_says():
     """It is not written, whatever answers at its address."""
     profile = a_profile(**FACTS, identity=(Sign(table=Table.HOLDING, address=1, values=(4711,)),))
