@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 import msgspec
 from msgspec import Meta
@@ -128,6 +128,15 @@ class QualityFrom(Settings, frozen=True):
 
 class PointBase(Settings, frozen=True):
     """What every point has, whatever protocol brings it; a driver adds where it is found."""
+
+    DESCRIBES: ClassVar[frozenset[str]] = frozenset(
+        {
+            *("name", "quantity_kind", "class_", "place", "designation", "brick_class", "labels", "write"),
+            *("minimum", "maximum", "change_per_minute", "quality_from", "out_of_service"),
+        }
+    )
+    """Settings that leave a value what it is: all others count when values from before a change are to be compared with
+    those after it. A driver adds its own."""
 
     name: Annotated[Id, Meta(description="Unique in its device: supply_temperature.")]
     type_: Annotated[

@@ -69,15 +69,33 @@ def good_values(quality: QualityFrom, source: Point) -> frozenset[Value]:
 
 
 def meaning(settings: PointBase) -> str:
-    """All that decides what number a meter's register becomes: where this changed, an earlier value cannot be compared."""
-    given = msgspec.structs.asdict(settings)
-    return repr({name: value for name, value in given.items() if name not in _DESCRIBES})
+    """All that decides what number a meter's register becomes: where this changed, an earlier value cannot be compared.
+
+    Only what was given counts, in no order: a setting that a later version of the agent knows too changes nothing for
+    those who do not use it.
+    """
+    given = _given(settings)
+    return repr(sorted((name, value) for name, value in given if name not in settings.DESCRIBES))
 
 
-_DESCRIBES: Final = {
-    *("name", "quantity_kind", "class_", "place", "designation", "brick_class", "labels", "write"),
-    *(rule for rule in RULES if rule != "counter"),
-}
+def _given(settings: msgspec.Struct) -> list[tuple[str, str]]:
+    """The settings that are not what they are when left out, each with its value in words."""
+    fields = msgspec.structs.fields(settings)
+    return [
+        (field.name, _words(value))
+        for field in fields
+        if (value := getattr(settings, field.name)) != _left_out(field)
+    ]
+
+
+def _left_out(field: msgspec.structs.FieldInfo) -> Any:
+    return field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, msgspec.Struct):
+        return repr(sorted(_given(value)))
+    return repr([_words(each) for each in value]) if isinstance(value, tuple) else str(value)
 
 
 def problems(settings: Sequence[PointBase], read: Sequence[Point]) -> Iterator[tuple[str, str, str]]:

@@ -10,7 +10,7 @@ import enum
 from collections.abc import Iterator
 from datetime import timedelta
 from fractions import Fraction
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, ClassVar, Final
 
 from msgspec import Meta, field
 
@@ -53,6 +53,8 @@ class Addend(Settings, frozen=True, kw_only=True):
 
 class PointSettings(PointBase, frozen=True, kw_only=True):
     """A point of a Modbus device: where it lies and how it is read. value = raw * scale + offset."""
+
+    DESCRIBES: ClassVar[frozenset[str]] = PointBase.DESCRIBES | {"allow", "interval", "phase"}
 
     table: Annotated[
         Table, Meta(description="In which of the device's tables it lies; function 1, 2, 4 or 3 reads it.")

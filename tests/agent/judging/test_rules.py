@@ -1,12 +1,18 @@
 """What the settings of points demand, and which of them do not fit together."""
 
+from datetime import timedelta
+from fractions import Fraction
+
 import pytest
 
 from agent.fields import Place
 from agent.judging import points, problems
+from agent.judging.rules import meaning
 from agent.points import Counter, PointBase, QualityFrom
 from agent.sample import Class, Point, ValueType
 from drivers import simulated
+from drivers.modbus.point import Addend, PointSettings
+from drivers.modbus.values.registers import Order, Table, Type
 
 
 def found(*settings):
@@ -65,3 +71,60 @@ def test_who_vouches():
     assert found(vouched("status", "fine"), status) == [("flow", "quality_from")]
     chained = PointBase(name="level", quality_from=QualityFrom(point="flow", good=("0",)))
     assert found(vouched("status", "0"), status, chained) == [("level", "quality_from")]
+
+
+# --- what a value means ----------------------------------------------------------------------------------------
+
+
+def register(**settings):
+    how = {"table": Table.HOLDING, "address": 7, "register_type": Type.UINT32, "counter": Counter()}
+    return PointSettings(name="energy", **(how | settings))
+
+
+def test_a_setting_that_nobody_gave_means_nothing():
+    """So a counter goes on over an upgrade by which there are more settings."""
+
+    class More(PointSettings, frozen=True, kw_only=True):
+        another: Fraction = Fraction(1)
+
+    settings = {"table": Table.HOLDING, "address": 7, "register_type": Type.UINT32, "counter": Counter()}
+    assert meaning(More(name="energy", **settings)) == meaning(register())
+    assert meaning(More(name="energy", another=Fraction(2), **settings)) != meaning(register())
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"maximum": Fraction(10**6)},
+        {"change_per_minute": Fraction(5)},
+        {"designation": "EM1"},
+        {"class_": Class.BILLING},
+        {"interval": timedelta(seconds=5)},
+    ],
+    ids=lambda other: next(iter(other)),
+)
+def test_what_describes_or_judges_a_value_leaves_it_what_it_is(other):
+    """A counter goes on when a limit, its name or its interval is another one."""
+    assert meaning(register(**other)) == meaning(register())
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"address": 9},
+        {"table": Table.INPUT},
+        {"register_type": Type.FLOAT32},
+        {"order": Order.CDAB},
+        {"scale": Fraction(1, 10)},
+        {"offset": Fraction(1)},
+        {"counter": Counter(rollover=Fraction(10**6))},
+        {"unit": "kWh"},
+        {"sum": (Addend(address=9),)},
+        {"sum": (Addend(address=9, scale=Fraction(1000)),)},
+    ],
+    ids=str,
+)
+def test_what_is_read_from_elsewhere_or_otherwise_is_another_value(other):
+    """Then an earlier total cannot be compared."""
+    others = [{}, {"sum": (Addend(address=9, scale=Fraction(10)),)}]
+    assert meaning(register(**other)) not in {meaning(register(**each)) for each in others}
