@@ -131,6 +131,8 @@ class Polling:
                     if answer.silent and proven and not fenced:
                         where = f"{span.table.value} {span.address}"
                         self._introduce(device, Introduced(f"an answer at {where}", "none"))
+                        if device.stranger:
+                            return _STRANGER._replace(silent=True, words=answer.words)
                     return answer
         except StopIteration as end:
             self._introduce(device, end.value)

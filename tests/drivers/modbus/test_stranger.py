@@ -14,7 +14,7 @@ from drivers.modbus.point import PointSettings
 from drivers.modbus.profile import Profile
 from drivers.modbus.settings import DeviceSettings
 from drivers.modbus.values.registers import Table, Type
-from tests.drivers.modbus.test_link import LIMIT_S, OFTEN, is_right, opened, taking
+from tests.drivers.modbus.test_link import LIMIT_S, OFTEN, SOON, is_right, opened, taking
 from tests.emulators.modbus import Behaviour, Request, Server, data, good, nothing, refuses, register
 
 UNIT, OTHER = 5, 9
@@ -112,6 +112,26 @@ async def test_a_device_without_such_a_register_is_a_stranger():
     ):
         await taker.next(2)
         assert here.devices["unit-5"]["stranger"].endswith("found no such register")
+
+
+async def test_a_device_that_lives_and_never_answers_for_its_sign_is_a_stranger():
+    """Its readings say so, and not that nobody is there; it is asked no more often than one that is silent."""
+
+    async def all_but_the_sign(request: Request) -> None:
+        if request.address != 7:
+            await good(request)
+
+    async with (
+        Server({UNIT: [all_but_the_sign]}) as server,
+        opened(server, meter(timeout=SOON), quiet=SOON) as here,
+        taking(here, UNIT) as [taker],
+    ):
+        assert (await taker.next())[0].reasons == bytes([Reason.TIMEOUT])
+        here.refresh("unit-5")
+        [sample] = await taker.next()
+        assert sample.reasons == bytes([Reason.CONFIGURATION_ERROR])
+        assert here.devices["unit-5"]["stranger"] == "expected an answer at holding 7, found none"
+        assert here.devices["unit-5"]["state"] == "silent"
 
 
 async def test_a_busy_device_is_not_taken_for_a_stranger():
