@@ -89,7 +89,7 @@ def test_a_chain_becomes_the_readings_of_the_case(name):
     known = device(Mbap(), settings, link, MemoryFile().part("l"), Clock().monotonic_ns())
     registers = held(name)
     chain = walked(walk(settings.sunspec.bases), lambda span: data(registers, span))
-    assert known.locate(chain)
+    assert known.locate(chain, 0)
 
     (group,) = known.groups
     heard = [Heard(each, data(registers, Span.of(each.block)), 0) for each in group.reads]

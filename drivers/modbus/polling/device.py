@@ -149,12 +149,13 @@ class Device:
             questions = {self.question(head(base)): None for base in self.sunspec.bases}
         self.by_size = tuple(sorted(questions, key=lambda asked: asked.size))
 
-    def locate(self, chain: Chain) -> bool:
+    def locate(self, chain: Chain, now_ns: int) -> bool:
         """Read a SunSpec device where its chain says that its models lie; whether that is news."""
         if self.sunspec is None or chain == self.chain:
             return False
         self.chain = chain
         codecs = self.located(chain)
+        self.refusals.turn_to(content(self.unit_id, codecs), now_ns)
         for group in self.groups:
             there = [codecs[cell] for cell in group.cells]
             group.absent = frozenset(cell for cell, codec in enumerate(there) if codec is None)

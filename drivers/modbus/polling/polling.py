@@ -148,7 +148,7 @@ class Polling:
             )
         elif before and before.found and not introduced.found:
             log.info("device.is_the_profile", **facts)
-        if device.locate(introduced.chain) and device.sunspec and introduced.chain:
+        if device.locate(introduced.chain, self._line.now_ns()) and device.sunspec and introduced.chain:
             there = [entry.number for entry in introduced.chain]
             unread, missing = (
                 device.sunspec.beyond(introduced.chain),

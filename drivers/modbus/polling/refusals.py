@@ -79,6 +79,13 @@ class Refusals:
                 if span.possible:  # the file may have been damaged
                     self._known[span] = _Refused(times, now_ns + min(_wait_ns(times), RESTART_NS))
 
+    def turn_to(self, content: str, now_ns: int) -> None:
+        """Other addresses are asked for from now on: what was refused is not theirs; what is remembered of them counts."""
+        if content != self._content:
+            self._content = content
+            self._known.clear()
+            self.recall(now_ns)
+
     def add(self, span: Span, now_ns: int) -> bool:
         """It was refused; whether that is news."""
         if any(span.holds(other) for other in self._known):
@@ -128,9 +135,9 @@ def _wait_ns(times: int) -> int:
     return min(FIRST_NS << min(times, 16), LONGEST_NS)
 
 
-def content(unit_id: int, codecs: Sequence[Codec]) -> str:
-    """A mark that is another one when other addresses are asked for, or another unit."""
-    asked = [unit_id, *((codec.table, codec.address, codec.end) for codec in codecs)]
+def content(unit_id: int, codecs: Sequence[Codec | None]) -> str:
+    """A mark that is another one when other addresses are asked for, or another unit; `None` is asked for nowhere."""
+    asked = [unit_id, *(codec and (codec.table, codec.address, codec.end) for codec in codecs)]
     return sha256(msgspec.json.encode(asked)).hexdigest()[:16]
 
 

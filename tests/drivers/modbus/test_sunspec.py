@@ -13,7 +13,9 @@ from agent.memory import MemoryFile
 from agent.sample import Reason
 from drivers import modbus
 from drivers.modbus.identity import Identity
+from drivers.modbus.line.mbap import Mbap
 from drivers.modbus.point import PointSettings
+from drivers.modbus.polling.device import device
 from drivers.modbus.polling.introduction import Introduced, introduction
 from drivers.modbus.settings import DeviceSettings
 from drivers.modbus.sunspec import BASES, MAGIC, MOST_MODELS, Entry, Model, Repeated, SunSpec, proposed, walk
@@ -238,6 +240,25 @@ async def test_a_device_is_read_where_its_chain_says():
             assert [sample.values for sample in await taker.next(2)] == [(5520.0,)] * 2
     [said] = [entry for entry in logs if entry["event"] == "sunspec.models"]
     assert (said["found"], said["unread"]) == ([1, 103, 1, 203], [1, 203])
+
+
+def test_a_chain_that_moved_is_asked_for_what_it_refused_elsewhere():
+    """Refusals are of addresses, and hold over restarts: behind another chain other points lie at them."""
+    memory, settings = MemoryFile().part("test"), inverter(1, 103)
+
+    def made(*chain):
+        here = device(Mbap(), settings, link(502, settings), memory, 0)
+        here.locate(chain_of(*chain), 0)
+        return here
+
+    here = made((1, 66), (103, 50))
+    here.refusals.add(Span.of(here.groups[0].reads[0].block), 0)
+    here.plan()
+    assert here.refused == ("active_power_total",)
+    assert made((1, 65), (103, 50)).refused == ()
+    assert made((1, 66), (103, 50), (120, 26)).refused == ("active_power_total",)
+    assert here.locate(chain_of((1, 65), (103, 50)), 0)
+    assert here.refused == ()
 
 
 async def test_a_model_that_is_not_there_is_said_and_its_points_are_bad():

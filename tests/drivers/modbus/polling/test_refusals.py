@@ -146,6 +146,23 @@ def test_known_after_a_restart():
     assert known(part, "b").spans == ()
 
 
+def test_other_addresses_have_refusals_of_their_own():
+    """What was refused where a chain lay before says nothing of where it lies now; if it goes back, it is known again."""
+    part = MemoryFile().part("line")
+    refusals = known(part, "a")
+    refusals.add(SPAN, 0)
+    refusals.turn_to("a", 0)
+    assert refusals.spans == (SPAN,)
+    refusals.turn_to("b", 0)
+    assert refusals.spans == ()
+    refusals.turn_to("a", 0)
+    assert refusals.spans == (SPAN,)
+    refusals.turn_to("b", 0)
+    refusals.add(WIDER, 0)
+    assert known(part, "a").spans == ()
+    assert known(part, "b").spans == (WIDER,)
+
+
 @pytest.mark.parametrize(
     "nonsense", [7, {"content": "a"}, {"content": "a", "refused": [[["drawer", 1, 2], 0]]}]
 )
@@ -162,6 +179,7 @@ def test_content():
     assert mark == content(1, [at(0), at(1, 2)])
     assert mark != content(2, [at(0), at(1, 2)])
     assert mark != content(1, [at(0), at(1)])
+    assert mark != content(1, [at(0), None])
     scaled = Codec(
         table=Table.HOLDING, addresses=(1,), meaning=Number(type=Type.UINT32, scale=Fraction(1, 10))
     )
