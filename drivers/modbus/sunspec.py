@@ -101,6 +101,16 @@ class Entry(NamedTuple):
 Chain: TypeAlias = tuple[Entry, ...]
 
 
+class Walked(NamedTuple):
+    """What a walk found."""
+
+    chain: Chain
+    """Empty where there is none."""
+    ended: bool
+    """It came to the mark behind the last model; else there may be more, for a device that starts up refuses what it
+    will have in a moment. But some have nothing behind their last model, and no mark either."""
+
+
 class Part(NamedTuple):
     """One of the models that are expected, as it lies before the chain was walked."""
 
@@ -205,23 +215,25 @@ class SunSpec(Settings, frozen=True, kw_only=True):
         return _surplus([model.number for model in self.models], [entry.number for entry in chain])
 
 
-def walk(bases: Sequence[int]) -> Generator[Span, bytes | None, Chain]:
-    """Ask for the chain; empty where there is none. What a device makes up, however long it is, comes to an end."""
+def walk(bases: Sequence[int]) -> Generator[Span, bytes | None, Walked]:
+    """Ask for the chain. What a device makes up, however long it is, comes to an end."""
     for base in bases:
         if (yield head(base)) == MAGIC:
             break
     else:
-        return ()
+        return Walked((), ended=False)
     chain: list[Entry] = []
     address = base + HEAD
     while address + HEAD <= ADDRESSES and len(chain) < MOST_MODELS:
         data = yield head(address)
-        if data is None or data[:2] == END.to_bytes(2):
+        if data is None:
             break
+        if data[:2] == END.to_bytes(2):
+            return Walked(tuple(chain), ended=True)
         entry = Entry(int.from_bytes(data[:2]), address, int.from_bytes(data[2:]))
         chain.append(entry)
         address = entry.end
-    return tuple(chain)
+    return Walked(tuple(chain), ended=False)
 
 
 def proposed(chain: Chain, known: Mapping[int, Model]) -> dict[str, Any]:

@@ -88,7 +88,7 @@ def test_a_chain_becomes_the_readings_of_the_case(name):
     link = LinkSettings(id="l", driver="modbus", host="h", devices=(settings,))
     known = device(Mbap(), settings, link, MemoryFile().part("l"), Clock().monotonic_ns())
     registers = held(name)
-    chain = walked(walk(settings.sunspec.bases), lambda span: data(registers, span))
+    chain, _ = walked(walk(settings.sunspec.bases), lambda span: data(registers, span))
     assert known.locate(chain, 0)
 
     (group,) = known.groups

@@ -17,7 +17,7 @@ from drivers.modbus.identity import Identity
 from drivers.modbus.line.framing import Framing, Question, question, variants
 from drivers.modbus.polling.exceptions import Meaning
 from drivers.modbus.polling.introduction import Introduced, Introduction, introduction
-from drivers.modbus.polling.refusals import Refusals, content, divide
+from drivers.modbus.polling.refusals import Refusals, content, divide, wait_ns
 from drivers.modbus.polling.schedule import Slots
 from drivers.modbus.settings import DeviceSettings, LinkSettings, points
 from drivers.modbus.sunspec import Chain, SunSpec, head
@@ -41,6 +41,14 @@ class Heard(NamedTuple):
     read: Read
     answer: bytes | Meaning
     ended_ns: int
+
+
+class Meeting(NamedTuple):
+    """An introduction that is going on."""
+
+    asking: Introduction
+    span: Span
+    """What is to be asked for next."""
 
 
 class Excuse(NamedTuple):
@@ -122,6 +130,12 @@ class Device:
     """Where its models lie, as far as is known."""
     introduced: Introduced | None = None
     """What came of that; `None` if it has still to be asked."""
+    meeting: Meeting | None = None
+    """Where its introduction was left off, to go on at its next turn."""
+    broken_off: int = 0
+    """How often in a row its chain ended without a mark of the end."""
+    again_ns: int | None = None
+    """When it is to be asked for its chain again; `None`: it is whole."""
     tolerant: bool = False
     """Its readings are taken also if it is another device than the profile means."""
     by_size: tuple[Question, ...] = ()
@@ -163,6 +177,18 @@ class Device:
         self.plan()
         return True
 
+    def forget(self) -> None:
+        """It was away: it may be another one when it is back."""
+        self.introduced = self.meeting = self.again_ns = None
+        self.broken_off = 0
+        self.excused.clear()
+
+    def note(self, introduced: Introduced, now_ns: int) -> None:
+        """Take note of what it is, and of when to ask again if its chain broke off."""
+        self.introduced, self.meeting = introduced, None
+        self.again_ns = None if introduced.whole else now_ns + wait_ns(self.broken_off)
+        self.broken_off = 0 if introduced.whole else self.broken_off + 1
+
     def read(self, block: Block) -> Read:
         """What reads this block."""
         return Read(block, self.question(Span.of(block)), block.cells)
@@ -194,8 +220,8 @@ class Device:
             return ""
         if self.introduced is None:
             return "it has not yet shown what it is"
-        expected, found, _ = self.introduced
-        return found and f"expected {expected}, found {found}"
+        found = self.introduced.found
+        return found and f"expected {self.introduced.expected}, found {found}"
 
     @property
     def refused(self) -> tuple[str, ...]:

@@ -23,6 +23,8 @@ class Introduced(NamedTuple):
     """What it shows instead; empty if it is what it should be."""
     chain: Chain = ()
     """The models of a SunSpec device."""
+    whole: bool = True
+    """There is no more to be known; else its chain broke off, and may go on by now."""
 
 
 Introduction: TypeAlias = Generator[Span, bytes | None, Introduced]
@@ -39,8 +41,8 @@ def introduction(signs: Sequence[Sign], bases: Sequence[int] = ()) -> Introducti
             return Introduced(sign.expected, sign.found(data))
     if not bases:
         return Introduced()
-    chain = yield from walk(bases)
+    chain, ended = yield from walk(bases)
     if chain:
-        return Introduced(chain=chain)
+        return Introduced(chain=chain, whole=ended)
     where = " or ".join(map(str, bases))
     return Introduced(f"{MAGIC.decode()} at holding {where}, and models behind it", "none")

@@ -25,9 +25,10 @@ from drivers.modbus.line.framing import Question
 from drivers.modbus.line.line import Line
 from drivers.modbus.line.transaction import Conversation
 from drivers.modbus.polling.asking import Asking
-from drivers.modbus.polling.device import Device, Excuse, Group, Heard
+from drivers.modbus.polling.device import Device, Excuse, Group, Heard, Meeting
 from drivers.modbus.polling.exceptions import Meaning, meaning
 from drivers.modbus.polling.introduction import Introduced
+from drivers.modbus.polling.refusals import FIRST_NS
 from drivers.modbus.polling.schedule import RETURN_NS, Schedule
 from drivers.modbus.values.plan import Span
 
@@ -39,6 +40,11 @@ SPLITS: Final = 16
 """So many refused blocks are halved in one turn, which is enough to find one address among any number; what is left is
 for the next."""
 
+QUESTIONS: Final = 4
+"""So many questions of an introduction are asked in one turn: a long chain takes many turns, and others keep theirs."""
+
+_NOT_YET: Final = Meaning("not_yet_known", Reason.DEVICE_BUSY)
+"""There are questions left for its next turn; no reading has this reason."""
 _STRANGER: Final = Meaning("not_the_profile", Reason.CONFIGURATION_ERROR)
 
 
@@ -58,7 +64,8 @@ class Polling:
     async def turn(self, device: Device, number: int) -> Sequence[Sample]:
         """Poll a group of a device; one that is silent is probed first, and polled at once if it answers.
 
-        The sample of the group or, if the device does not answer, one of each group. Raises `Unavailable`.
+        The sample of the group or, if the device does not answer, one of each group; none while it is still being asked
+        what it is, which goes on at its next turn. Raises `Unavailable`.
         """
         begun_ns = self._line.now_ns()
         failures = self._schedule.failures(device.id)
@@ -67,12 +74,15 @@ class Polling:
             self._fell_silent(device, silence, begun_ns)
             return self._nothing_learnt(device, silence)
         group = device.groups[number]
-        if device.unmet and (reason := await self.meet(device, proven=doubtful)):
+        if device.unmet and (reason := await self.meet(device, proven=doubtful, most=QUESTIONS)):
             if reason.silent:
                 self._fell_silent(device, reason, begun_ns)
                 return self._nothing_learnt(device, reason)
             now_ns = self._line.now_ns()
             self._answered(device, number, failures, now_ns)
+            if reason is _NOT_YET:
+                self._schedule.refresh(device.id, now_ns)
+                return []
             return [nothing_learnt(group.shape, now_ns, reason.reason)]
         heard, silence = await self._poll(device, group, begun_ns, proven=doubtful)
         sample = group.sample(heard)
@@ -82,6 +92,8 @@ class Polling:
         self._answered(device, number, failures, heard[-1].ended_ns)
         if device.refusals:
             await self._ask_again(device)
+        if device.again_ns is not None:
+            await self._meet_again(device, device.again_ns)
         return [sample]
 
     def _answered(self, device: Device, number: int, failures: int, now_ns: int) -> None:
@@ -109,17 +121,28 @@ class Polling:
 
     # --- what it is ----------------------------------------------------------------------------------------------
 
-    async def meet(self, device: Device, *, proven: bool = False) -> Meaning | None:
+    async def meet(self, device: Device, *, proven: bool = False, most: int | None = None) -> Meaning | None:
         """Ask a device what it is, if that is not known; why its readings cannot be taken, if they cannot.
 
-        `proven`: it has just answered something else.
+        `proven`: it has just answered something else. `most`: no more questions than that; what is left is for the next
+        call.
         """
-        if not (device.unmet and device.introduction):
+        if device.unmet and (reason := await self._introduction(device, proven=proven, most=most)):
+            return reason
+        return _STRANGER if device.unmet and device.stranger else None
+
+    async def _introduction(self, device: Device, *, proven: bool, most: int | None) -> Meaning | None:
+        """Go on with the introduction of a device, or begin it; why it did not come to its end."""
+        if device.introduction is None:
             return None
-        asking = device.introduction()
+        if device.meeting is None:
+            asking = device.introduction()
+            device.meeting = Meeting(asking, next(asking))
+        asking, span = device.meeting
+        asked_for = 0
         try:
-            span = next(asking)
-            while True:
+            while asked_for != most:
+                asked_for += 1
                 asked = device.question(span)
                 fenced = self._conversation.fenced(asked)
                 answer = meaning(None) if fenced else await self._asking.ask(device, asked)
@@ -127,20 +150,38 @@ class Polling:
                     span = asking.send(answer)
                 elif answer.reason is Reason.CONFIGURATION_ERROR and not self._doubted(device):
                     span = asking.send(None)
+                elif not answer.silent:
+                    return answer
                 else:
-                    if answer.silent and proven and not fenced:
+                    device.meeting = None
+                    if proven and not fenced:
                         where = f"{span.table.value} {span.address}"
                         self._introduce(device, Introduced(f"an answer at {where}", "none"))
                         if device.stranger:
                             return _STRANGER._replace(silent=True, words=answer.words)
                     return answer
+                device.meeting = Meeting(asking, span)
         except StopIteration as end:
             self._introduce(device, end.value)
-        return _STRANGER if device.stranger else None
+            return None
+        return _NOT_YET
+
+    async def _meet_again(self, device: Device, due_ns: int) -> None:
+        """Find out whether a chain that broke off goes on by now, if it is time to; its readings go on meanwhile."""
+        now_ns = self._line.now_ns()
+        if due_ns > now_ns or not self._schedule.covers(device.limit_ns, now_ns):
+            return
+        reason = await self._introduction(device, proven=False, most=QUESTIONS)
+        if reason and reason is not _NOT_YET:
+            ended_ns = self._line.now_ns()
+            device.again_ns = ended_ns + FIRST_NS
+            if reason.silent:
+                self._schedule.charge(ended_ns, self._spent_ns(now_ns, ended_ns))
 
     def _introduce(self, device: Device, introduced: Introduced) -> None:
         """Take note of what a device is, and say it if it is not what it should be."""
-        before, device.introduced = device.introduced, introduced
+        before = device.introduced
+        device.note(introduced, self._line.now_ns())
         facts = {"link": self._link, "device": device.id}
         if introduced.found and introduced != before:
             log.warning(
@@ -245,8 +286,7 @@ class Polling:
         news = not self._schedule.failures(device.id)
         now_ns = self._line.now_ns()
         if news:  # what is silent as a whole may be another device when it is back
-            device.introduced = None
-            device.excused.clear()
+            device.forget()
             device.refusals.doubt(now_ns)
         self._schedule.failed(device.id, now_ns, spent_ns=self._spent_ns(begun_ns, now_ns))
         (log.warning if news else log.debug)(

@@ -77,7 +77,7 @@ class Refusals:
         if remembered.content == self._content:
             for span, times in remembered.refused:
                 if span.possible:  # the file may have been damaged
-                    self._known[span] = _Refused(times, now_ns + min(_wait_ns(times), RESTART_NS))
+                    self._known[span] = _Refused(times, now_ns + min(wait_ns(times), RESTART_NS))
 
     def turn_to(self, content: str, now_ns: int) -> None:
         """Other addresses are asked for from now on: what was refused is not theirs; what is remembered of them counts."""
@@ -99,7 +99,7 @@ class Refusals:
         """It was asked for again, and refused again."""
         if known := self._known.get(span):
             known.times += 1
-            known.due_ns = now_ns + _wait_ns(known.times)
+            known.due_ns = now_ns + wait_ns(known.times)
             self._learn()
 
     def drop(self, span: Span) -> bool:
@@ -131,7 +131,8 @@ class Refusals:
         self._memory.learn(self._key, content, urgent=False)
 
 
-def _wait_ns(times: int) -> int:
+def wait_ns(times: int) -> int:
+    """After how long to ask again for what was refused, and then so many times again."""
     return min(FIRST_NS << min(times, 16), LONGEST_NS)
 
 

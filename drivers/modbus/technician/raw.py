@@ -63,11 +63,11 @@ class _Reading:
         device = self._device
         if device.sunspec is None:
             return device.blocks
-        chain = await follow(walk(device.sunspec.bases), self.ask)
-        if isinstance(chain, Response):
-            self.reasons[:] = bytes([_reason(chain)]) * len(self.reasons)
+        walked = await follow(walk(device.sunspec.bases), self.ask)
+        if isinstance(walked, Response):
+            self.reasons[:] = bytes([_reason(walked)]) * len(self.reasons)
             return ()
-        located = device.located(chain)
+        located = device.located(walked.chain)
         absent = [cell for cell, codec in enumerate(located) if codec is None]
         for cell in absent:
             self.reasons[cell] = Reason.CONFIGURATION_ERROR

@@ -57,9 +57,10 @@ async def follow(
 
 async def sunspec(read: Callable[[Span], Awaitable[Response]]) -> tuple[Chain, str]:
     """The chain of a unit, and who made it by its own words; empty if it is none of SunSpec."""
-    chain = await follow(walk(BASES), read)
-    if isinstance(chain, Response):
+    walked = await follow(walk(BASES), read)
+    if isinstance(walked, Response):
         return (), ""
+    chain = walked.chain
     common = next((entry for entry in chain if entry.number == COMMON), None)
     if common is None:
         return chain, ""

@@ -15,6 +15,7 @@ from drivers import modbus
 from drivers.modbus.identity import Identity
 from drivers.modbus.line.mbap import Mbap
 from drivers.modbus.point import PointSettings
+from drivers.modbus.polling import refusals
 from drivers.modbus.polling.device import device
 from drivers.modbus.polling.introduction import Introduced, introduction
 from drivers.modbus.settings import DeviceSettings
@@ -54,24 +55,22 @@ def answers(chain, base=40000):
 def test_the_chain_is_found_at_each_of_the_three_places(base):
     """And followed to the end that it says."""
     chain = chain_of((1, 65), (103, 50), (64001, 4), base=base)
-    assert walked(walk(BASES), answers(chain, base)) == chain
+    assert walked(walk(BASES), answers(chain, base)) == (chain, True)
 
 
 def test_a_device_without_the_magic_has_no_chain():
     """Three questions tell."""
     asked: list[Span] = []
-    assert walked(walk(BASES), asked.append) == ()
+    assert walked(walk(BASES), asked.append) == ((), False)
     assert [span.address for span in asked] == list(BASES)
 
 
 def test_what_is_refused_ends_the_chain():
-    """Some devices have nothing behind their last model."""
+    """Some devices have nothing behind their last model; but that may be one that starts up, so it is not called whole."""
     chain = chain_of((1, 66), (103, 50))
     answer = answers(chain)
-    assert (
-        walked(walk((40000,)), lambda span: None if span.address == chain[1].address else answer(span))
-        == chain[:1]
-    )
+    refusing = walked(walk((40000,)), lambda span: None if span.address == chain[1].address else answer(span))
+    assert refusing == (chain[:1], False)
 
 
 @settings(deadline=None)
@@ -86,7 +85,7 @@ def test_whatever_a_device_answers_the_walk_ends_and_asks_only_for_registers_tha
             st.one_of(st.just(MAGIC), st.none(), st.binary(min_size=4, max_size=4), st.just(b"\0\1\0\0"))
         )
 
-    chain = walked(walk(BASES), answer)
+    chain, _ = walked(walk(BASES), answer)
     assert len(chain) <= MOST_MODELS
     assert len(asked) <= len(BASES) + MOST_MODELS + 1
     assert all(0 <= span.address < span.end <= ADDRESSES for span in asked)
@@ -95,8 +94,8 @@ def test_whatever_a_device_answers_the_walk_ends_and_asks_only_for_registers_tha
 
 def test_models_without_registers_come_to_an_end():
     """A device that answers `model 1 of length 0` at every address has no chain as long as its registers."""
-    chain = walked(walk((0,)), lambda span: b"\0\1\0\0" if span.address else MAGIC)
-    assert len(chain) == MOST_MODELS
+    chain, ended = walked(walk((0,)), lambda span: b"\0\1\0\0" if span.address else MAGIC)
+    assert (len(chain), ended) == (MOST_MODELS, False)
 
 
 def test_an_introduction_says_what_it_looked_for():
@@ -121,7 +120,8 @@ def test_without_a_chain_the_models_lie_one_after_another():
     """As an emulated device shows them: walking what it shows gives just that."""
     sunspec = SunSpec(models=(COMMON, INVERTER, TRACKERS, METER), repeats={160: 3}, base=50000)
     shown = dict(sunspec.frame)
-    chain = walked(walk(sunspec.bases), shown.get)
+    chain, ended = walked(walk(sunspec.bases), shown.get)
+    assert ended
     assert chain == tuple(part.entry for part in sunspec.parts)
     assert list(sunspec.located(chain).values()) == list(sunspec.points)
 
@@ -299,6 +299,44 @@ async def test_a_device_that_has_no_chain_is_a_stranger(identity):
     ):
         assert (await taker.next())[0].values == (None,)
         assert here.devices["unit-5"]["stranger"].startswith("expected SunS at holding 40000 or 50000 or 0")
+
+
+async def test_a_chain_that_broke_off_is_walked_again(monkeypatch):
+    """A device that starts up refuses what it has in a moment: its readings go on, and the chain is asked for again."""
+    monkeypatch.setattr(refusals, "FIRST_NS", 0)
+    registers = held(SOLAREDGE)
+    [first] = chain_of((1, int(registers[40003], 16)))
+    whole = holding(registers)
+    starting = holding({address: word for address, word in registers.items() if address < first.end})
+    async with (
+        Server({5: [starting] * 10 + [whole]}) as server,
+        opened(server, inverter(1, 103)) as here,
+        taking(here, 5) as [taker],
+    ):
+        assert (await taker.next())[0].reasons == bytes([Reason.CONFIGURATION_ERROR])
+        sample = await taker.until(Reason.GOOD)
+        assert sample.values == (5520.0,)
+        assert here._seats["unit-5"].device.again_ns is None
+
+
+async def test_a_long_chain_leaves_the_others_their_turns():
+    """Some questions a turn; then it goes on where it was left off."""
+    chain = chain_of(*[(64001, 4)] * 20, (103, 50))
+    asked: list[int] = []
+
+    async def answer(request: Request) -> None:
+        asked.append(request.address)
+        data = answers(chain)(Span(Table.HOLDING, request.address, request.address + request.count))
+        data = data or bytes(2 * request.count)
+        request.send(request.frame(bytes([request.function, len(data)]) + data))
+
+    async with Server({5: [answer]}) as server, opened(server, inverter(103)) as here:
+        its = here._seats["unit-5"].device
+        turns = []
+        while not await here._polling.turn(its, 0):
+            turns.append(len(asked))
+        assert turns == [4, 8, 12, 16, 20]
+        assert asked[:23] == [40000, *(entry.address for entry in chain), chain[-1].end]
 
 
 async def test_a_chain_is_walked_again_after_a_silence():
