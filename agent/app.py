@@ -25,7 +25,7 @@ import structlog
 from msgspec import Meta
 from msgspec.structs import replace
 
-from agent import __version__, commands, control, judging, plugins, vitals
+from agent import __version__, commands, control, judging, listening, plugins, vitals
 from agent.aside import aside
 from agent.buffer import Buffer, open_buffer
 from agent.clock import Clock
@@ -38,6 +38,7 @@ from agent.gathering import Gathering
 from agent.guests import Guests
 from agent.health import Health
 from agent.interfaces import Gateway, Misconfigured, Unavailable, UplinkBase
+from agent.listening import Listening
 from agent.log import configure as configure_log
 from agent.memory import MemoryFile, open_memory
 from agent.report import Report
@@ -110,6 +111,13 @@ class Agent:
             health=health,
             put=self._collector.put,
         )
+        self._listening = Listening(
+            lambda: self._gathering.gatherers,
+            place=root.gateway.place,
+            clock=clock,
+            health=health,
+            put=self._collector.put,
+        )
         points = _points(root)
         self._forwarders = {
             route.settings.id: Forwarder(
@@ -143,6 +151,7 @@ class Agent:
             telling = delivering.create_task(self._tell(), name="status")
             changing = delivering.create_task(self._take_changes(reread), name="configuration")
             measuring = delivering.create_task(self._vitals.run(), name="vitals")
+            attending = delivering.create_task(self._listening.run(), name="listening")
             commanding = delivering.create_task(self.commands.run(), name="commands")
             collecting = delivering.create_task(self._collector.run(), name="collector")
             forwarding = [
@@ -153,7 +162,7 @@ class Agent:
                 await self._gathering.run(self._ready)
             finally:
                 self._notify.stopping("writing down what was read")
-                for task in (telling, changing, measuring, commanding):
+                for task in (telling, changing, measuring, attending, commanding):
                     task.cancel()
                 self._collector.close()
                 await asyncio.wait([collecting], timeout=LAST_COMMIT_S)
@@ -378,8 +387,11 @@ def _points(root: Root) -> dict[str, tuple[Point, ...]]:
         for link in root.links
         for device in link.devices
     }
-    if root.gateway.health_interval:
-        points |= {vitals.device_id(link.id): vitals.points(link, root.gateway.place) for link in root.links}
+    for link in root.links:
+        events = listening.points(link, root.gateway.place)
+        health = vitals.points(link, root.gateway.place) if root.gateway.health_interval else ()
+        if said := (*health, *events):
+            points[vitals.device_id(link.id)] = said
     return points
 
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from agent.newest import Cell, Newest
-from agent.sample import Point, Sample
+from agent.sample import Point, Sample, Shape
 from agent.supervisor import Condition
 
 
@@ -26,13 +26,21 @@ class Health:
     _newest: dict[str, Newest] = field(default_factory=lambda: defaultdict(Newest))
     """Of each device that had a sample in this run."""
     _awaited: dict[str, asyncio.Future[Sample]] = field(default_factory=dict)
+    _heard: set[tuple[Shape, bytes]] = field(default_factory=set)
+    """Shape and reasons of every sample since somebody asked for them."""
 
     def learnt(self, sample: Sample) -> None:
         """Keep a sample of its device, and give it to whoever waits for one."""
         device = sample.shape.device
+        self._heard.add((sample.shape, sample.reasons))
         self._newest[device].learnt(sample)
         if self._awaited and (awaited := self._awaited.pop(device, None)) and not awaited.done():
             awaited.set_result(sample)
+
+    def heard(self) -> Collection[tuple[Shape, bytes]]:
+        """Shape and reasons of the samples that came since this was last called: each second, by who listens."""
+        heard, self._heard = self._heard, set()
+        return heard
 
     def keep(self, links: Collection[str], devices: Collection[str]) -> None:
         """Forget every other link and device: they are no longer in the configuration."""

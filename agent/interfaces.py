@@ -202,6 +202,8 @@ class Driver(Protocol):
     of a link: where the link leads or at `listen`; what is to be encrypted shows this certificate, a file. And
     `allowance(link) -> timedelta`, how long at most no source of an open link gives anything although all goes well:
     after that the watchdog calls the link stuck. A link whose driver does not say is not watched.
+    `intervals(device) -> tuple[timedelta, ...]`, how often each point of a device comes, in the order of its samples: one
+    of which nothing usable came for three of its intervals is reported as silent. Without it nobody listens. Pure.
     `VITALS`: the names of the counts and figures of a link that are reported as readings of its health.
     `commissioning() -> agent.commissioning.Commissioning`: searching lines and looking at unknown devices. Where the
     protocol writes, `as_written(device, point, value) -> Value`: what the point is once this value is written, which of

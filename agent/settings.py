@@ -27,7 +27,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from agent import __version__, document, judging, plugins, vitals
+from agent import __version__, document, judging, listening, plugins, vitals
 from agent.buffer.settings import BufferSettings
 from agent.commands import permission
 from agent.document import Mark, Places, Plug, Problem, Problems, meant
@@ -153,7 +153,8 @@ class _Link:
         self.id: str = plug.settings.id
         self.devices = plug.settings.devices
         self.shapes = tuple(Shape(device.id, judging.points(driver, device)) for device in self.devices)
-        self.health = Shape(vitals.device_id(self.id), vitals.points(plug.settings, Place()))
+        reported = (*vitals.points(plug.settings, Place()), *listening.points(plug.settings, Place()))
+        self.health = Shape(vitals.device_id(self.id), reported)
         self.node = plug.node
         self._driver: Any = driver
         self._read = tuple(driver.points(device) for device in self.devices)

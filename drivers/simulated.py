@@ -103,6 +103,11 @@ def point_settings(device: DeviceSettings) -> tuple[PointBase, ...]:
     return _POINTS[device.model]
 
 
+def intervals(device: DeviceSettings) -> tuple[timedelta, ...]:
+    """How often each of them comes: the agent reports those that are silent."""
+    return (device.interval,) * len(_POINTS[device.model])
+
+
 def values(model: Model, at_s: float, noise: random.Random) -> tuple[Value, ...]:
     """What a device says at this wall time, seconds since 1970 UTC, in the order of its points."""
     phase = 2 * math.pi * at_s / _DAY_S - 1.8

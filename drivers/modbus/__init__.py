@@ -31,6 +31,7 @@ from drivers.modbus.settings import (
     LinkSettings,
     allowance,
     as_written,
+    intervals,
     point_settings,
     points,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "as_written",
     "commissioning",
     "emulate",
+    "intervals",
     "look",
     "notes",
     "open",

@@ -235,6 +235,11 @@ class DeviceSettings(DeviceBase, frozen=True, kw_only=True):
         return Rhythm(point.interval or self.interval, point.phase or self.phase)
 
     @property
+    def intervals(self) -> tuple[timedelta, ...]:
+        """How often each of the points is read, in order."""
+        return tuple(self._rhythm(point).interval for point in self.selected)
+
+    @property
     def groups(self) -> tuple[tuple[Rhythm, tuple[int, ...]], ...]:
         """Which points are read together, by their indexes, and when: the most frequent first."""
         return together([self._rhythm(point) for point in self.selected])
@@ -333,6 +338,11 @@ def points(device: DeviceSettings) -> tuple[Point, ...]:
 def point_settings(device: DeviceSettings) -> tuple[PointSettings, ...]:
     """Their settings, in the same order."""
     return device.selected
+
+
+def intervals(device: DeviceSettings) -> tuple[timedelta, ...]:
+    """How often each point of a configured device is read, in the order of its samples."""
+    return device.intervals
 
 
 def as_written(device: DeviceSettings, point: str, value: Value) -> Value:

@@ -13,6 +13,7 @@ import socket
 import typing
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -137,6 +138,16 @@ def test_points(case):
         assert len(set(names)) == len(names)
         assert all(re.fullmatch(ID_PATTERN, name) for name in names)
         assert all(point.place == point.place.within(device.place) for point in points)
+
+
+def test_intervals(case):
+    """Where a driver says how often points come, it says so of each."""
+    if not hasattr(case.driver, "intervals"):
+        pytest.skip("nobody listens for points that come at no interval")
+    for device in case.link.devices:
+        intervals = case.driver.intervals(device)
+        assert len(intervals) == len(case.driver.points(device))
+        assert all(interval > timedelta(0) for interval in intervals)
 
 
 async def test_samples(case):

@@ -41,10 +41,7 @@ def settings(modbus_port: int, broker_port: int, **more: Any) -> dict[str, Any]:
     """Everything goes to the topic `all`, what is for billing to the topic `billing`."""
     link = {"id": "line", "driver": "modbus", "host": "127.0.0.1", "port": modbus_port, "timeout": "200ms"}
     return {
-        "gateway": {
-            "id": "gw-1",
-            "health_interval": "0s",
-        },  # whose readings would be numbered between those of the devices
+        "gateway": {"id": "gw-1", "health_interval": "0s"},
         "links": [{**link, "devices": [device(name) for name in UNITS]}],
         "uplinks": [
             uplink("all", broker_port),
@@ -108,6 +105,8 @@ def missing(consumer: Consumer, wanted: Callable[[int], bool] = lambda _: True) 
     return gone
 
 
-def for_billing(number: int) -> bool:
-    """Whether this number of an unbroken store is of a billing point: the first of each sample."""
-    return number % len(ADDRESSES) == 0
+def for_billing(everything: Consumer) -> Callable[[int], bool]:
+    """Which numbers are of billing points, as the consumer of everything knows; all are of one store."""
+    (booked,) = everything.readings.values()
+    numbers = {number for number, reading in booked.items() if reading["point"] == f"r{ADDRESSES[0]}"}
+    return numbers.__contains__

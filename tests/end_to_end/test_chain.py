@@ -51,7 +51,7 @@ async def test_a_building_through_every_kind_of_trouble(tmp_path):
                 await until(lambda: merged([first[0], second[0]]).count >= ledger["all"]["acknowledged"])
     everything, billing = (merged(lives) for lives in zip(first, second, strict=True))
     assert missing(everything) == {}
-    assert missing(billing, for_billing) == {}
+    assert missing(billing, for_billing(everything)) == {}
     assert agent.events("ledger.unbalanced") == []
     assert total["read"] == total["stored"] == everything.count
     assert (ledger["all"]["waiting"], ledger["billing"]["waiting"]) == (0, 0)

@@ -23,8 +23,11 @@ class Meter:
 
     def __init__(self):
         self.registers = [5000, 60, 12, 0]
+        self.silent = False
 
     async def __call__(self, request):
+        if self.silent:
+            return
         held = self.registers[request.address : request.address + request.count]
         pdu = struct.pack(f">BB{len(held)}H", request.function, 2 * len(held), *held)
         request.send(request.frame(pdu))
@@ -129,6 +132,41 @@ async def test_doubts_what_is_taken_out_and_how_the_link_is(tmp_path):
             assert await agent.stop() == 0
     assert agent.events("ledger.unbalanced") == []
     assert [entry["event"] for entry in agent.events() if "faulty" in entry["event"]] == []
+
+
+async def test_a_device_that_falls_silent(tmp_path):
+    """Consumers hear of it as an event of its link, also where links do not report their health, and when it answers again."""
+    meter = Meter()
+    async with modbus.Server({1: [meter]}) as line, Broker(tmp_path / "broker") as broker:
+        before = configured(line.port, broker.port)
+        meters, other = before["links"][0]["devices"]
+        devices = [{**meters, "points": POINTS[:2]}, {**other, "interval": "1h"}]
+        # A short time limit: a silent device is asked again the sooner, the less that costs.
+        links = [{**before["links"][0], "timeout": "50ms", "devices": devices}]
+        before = {**before, "gateway": {"id": "gw-1", "health_interval": "0s"}, "links": links}
+        async with consumers(broker) as (seen, _), AgentProcess(tmp_path, before) as agent:
+            async with broker.subscriber("points/all/link-line") as described:
+                announced = json.loads((await described.get()).payload)["points"]
+            assert [(each["point"], each["class"]) for each in announced] == [
+                ("device_silent", "event"),
+                ("device_answers", "event"),
+            ]
+            await agent.until(lambda: last(seen, "energy") == 5000)
+            meter.silent = True
+            await agent.until(lambda: of(seen, "device_silent", "link-line"))
+            meter.silent = False
+            await agent.until(lambda: of(seen, "device_answers", "link-line"))
+            assert await agent.stop() == 0
+            stored = agent.events("agent.stopped")[-1]["stored"]
+            await until(lambda: seen.count >= stored)
+    said = [(each["point"], each["value"]) for each in seen.of("link-line")]
+    assert said[:2] == [("device_silent", "meter"), ("device_answers", "meter")]
+    assert [entry["event"] for entry in agent.events() if entry["event"].startswith("silence.")][:2] == [
+        "silence.began",
+        "silence.ended",
+    ]
+    assert missing(seen) == {}
+    assert agent.events("ledger.unbalanced") == []
 
 
 def remembered(folder):

@@ -47,7 +47,7 @@ async def test_killed_at_random_moments_with_a_link_that_is_cut_at_random_moment
             await until(lambda: everything.count >= total["stored"])
     assert len(everything.readings) == 1
     assert missing(everything) == {}
-    assert missing(billing, for_billing) == {}
+    assert missing(billing, for_billing(everything)) == {}
     assert everything.count == total["read"] == total["stored"]
 
 
@@ -159,5 +159,5 @@ async def test_a_broker_that_comes_and_goes(tmp_path):
                 await until(lambda: merged(life[0] for life in lives).count >= stored)
     everything, billing = (merged(of) for of in zip(*lives, strict=True))
     assert missing(everything) == {}
-    assert missing(billing, for_billing) == {}
+    assert missing(billing, for_billing(everything)) == {}
     assert everything.count == stored
