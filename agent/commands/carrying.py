@@ -59,7 +59,8 @@ class Carrying:
         self._records = records
         self._clock = clock
         self._holds = holds
-        self._asked_ns: dict[Target, int] = {}
+        self._asked_ns: dict[tuple[Target, bool], int] = {}
+        """Dry ones beside the others: to try a command and then to send it is what people do."""
         self.locks: dict[Target, asyncio.Lock] = defaultdict(asyncio.Lock)
         """Whoever writes a point holds its lock."""
 
@@ -79,9 +80,9 @@ class Carrying:
         async with self.locks[target]:
             if late := self._late(command):
                 return late
-            if words := self._held(command) or self._just_asked(target):
+            if words := self._held(command) or self._too_soon(wish.place, target, dry=dry):
                 return rejected(command, words)
-            self._asked_ns[target] = self._clock.monotonic_ns()
+            self._asked_ns[target, dry] = self._clock.monotonic_ns()
             try:
                 wish = self._wish(command, self.find(target))  # it may have changed while another was at it
                 before = await self.read(wish.place.writable(), target)
@@ -143,9 +144,12 @@ class Carrying:
             return ""
         return f"{lease.source} holds it at {lease.value} until {lease.until(self._clock):%F %T} UTC"
 
-    def _just_asked(self, target: Target) -> str:
-        passed_ns = self._clock.monotonic_ns() - self._asked_ns.get(target, -PACE_NS)
-        return "it was asked for less than a second ago" if passed_ns < PACE_NS else ""
+    def _too_soon(self, place: Place, target: Target, *, dry: bool) -> str:
+        """Why the device is not even asked; whoever just wrote learns how long that keeps others away."""
+        passed_ns = self._clock.monotonic_ns() - self._asked_ns.get((target, dry), -PACE_NS)
+        if passed_ns >= PACE_NS:
+            return ""
+        return self._too_often(place, target) or "it was asked for less than a second ago"
 
     def _too_often(self, place: Place, target: Target) -> str:
         passed_ns = self._records.since_written_ns(target)

@@ -143,6 +143,23 @@ def test_rate():
     assert len(building.writes) == 2
 
 
+def test_to_try_it_and_then_to_do_it():
+    """What was only tried keeps nobody from writing; what was written says at once for how long it does."""
+    building = a_building(a_point(every=timedelta(minutes=10)))
+
+    async def run():
+        async with building.commands() as commands:
+            tried = await commands.try_out(building.ask(21))
+            again = await commands.try_out(building.ask(21))
+            done = await commands.execute(building.ask(21))
+            return tried, again, done, await commands.execute(building.ask(22))
+
+    tried, again, done, second = virtual_time.run(run())
+    assert (tried.state, done.state) == (CommandState.ACCEPTED, APPLIED)
+    assert again.detail == "it was asked for less than a second ago"
+    assert "written less than 10min ago, which is its `every`" in second.detail
+
+
 def test_rate_after_another_boot_whose_clock_nobody_set():
     """Where nobody can tell how long it is, it counts from the start."""
     building = a_building(a_point(every=timedelta(minutes=10)))
