@@ -11,7 +11,8 @@ FAILED: Final = 1
 USAGE: Final = 2
 """The command line is wrong (argparse's own code)."""
 UNAVAILABLE: Final = 69
-"""The agent is not running, or something else that is needed is not there now (sysexits.h, EX_UNAVAILABLE)."""
+"""The agent is not running, or something else that is needed is not there now, such as a device that does not answer
+(sysexits.h, EX_UNAVAILABLE)."""
 REFUSED: Final = 77
 """Not allowed: by the configuration, or just now (sysexits.h, EX_NOPERM)."""
 CONFIGURATION: Final = 78
@@ -23,7 +24,7 @@ EXPLAINED: Final = f"""exit codes:
   {FINE}    done
   {FAILED}    tried, and it failed
   {USAGE}    the command line is wrong
-  {UNAVAILABLE}   the agent is not running, or something that is needed is not there
+  {UNAVAILABLE}   the agent is not running, or something that is needed (a device, a line) is not there
   {REFUSED}   not allowed: nothing was written
   {CONFIGURATION}   the configuration is wrong; the service is not restarted on it
   {INTERRUPTED}  ended by Ctrl-C"""

@@ -18,6 +18,7 @@ from agent.commissioning import Guest
 from agent.document import Problems
 from agent.interfaces import Context, Link, Unavailable
 from agent.newest import Newest
+from agent.sample import Reason
 
 NAME = "read"
 HELP = "read one device once and show every point"
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Read through the running agent, else directly. 0 when the device answered, with good values or bad ones."""
+    """Read through the running agent, else directly. 0 when the device answered, with good values or bad ones; else 69."""
     answer: dict[str, Any] | None = None
     try:
         answer = control.ask(arguments.socket, "read", device=arguments.device, raw=arguments.raw)
@@ -55,7 +56,17 @@ def run(arguments: argparse.Namespace) -> int:
     asking.show(
         arguments, answer, f"device {answer['device']}\n{raw_points(of) if arguments.raw else points(of)}"
     )
-    return exits.FINE
+    return exits.FINE if answered(of) else exits.UNAVAILABLE
+
+
+def answered(entries: list[dict[str, Any]]) -> bool:
+    """Whether the device said anything at all; one without points has nothing to say."""
+    return not entries or any(entry["reason"] not in _NO_ANSWER for entry in entries)
+
+
+_NO_ANSWER = frozenset(
+    reason.word for reason in (Reason.NOT_CONNECTED, Reason.TIMEOUT, Reason.COMMUNICATION_ERROR)
+)
 
 
 def _read_directly(arguments: argparse.Namespace) -> dict[str, Any]:

@@ -269,13 +269,15 @@ async def test_read_shows_what_a_value_was_made_of(ask, tmp_path):
 
 
 async def test_read_of_a_silent_device_waits_for_one_answer_only(ask, tmp_path):
-    """Not for one answer a block."""
+    """Not for one answer a block; 69 says that it did not answer, raw or not, and the table why."""
     async with Server(default=nothing) as server:
         file = configuration(tmp_path, server.port, timeout="200ms")
         code, out, _ = await ask("read", "meter-1", "--raw", config=file)
         assert server.requests[3] == 1
-    assert code == exits.FINE
-    assert out.count("bad (timeout)") == 2
+        assert out.count("bad (timeout)") == 2
+        plain, out, _ = await ask("read", "meter-1", config=file)
+        assert out.count("bad (timeout)") == 2
+    assert (code, plain) == (exits.UNAVAILABLE, exits.UNAVAILABLE)
 
 
 # --- handover --------------------------------------------------------------------------------------------------
