@@ -12,6 +12,7 @@ import fcntl
 import os
 import termios
 import tty
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,12 @@ from agent.interfaces import Unavailable
 
 CHUNK: Final = 4096
 """Bytes; a terminal's queue has no more."""
+EVERY_S: Final = 0.5
+"""How often the port is made ready for whoever opens it next, although nothing is heard."""
+UNUSED_SPEED: Final = termios.B50
+"""No line of ours is that slow, so that setting another changes something. To a pseudo-terminal it means nothing."""
+_SPEED_IN, _SPEED_OUT = 4, 5
+"""Places in what `termios.tcgetattr` gives."""
 
 
 class PseudoTerminal:
@@ -43,15 +50,33 @@ class PseudoTerminal:
         def readable() -> None:
             with contextlib.suppress(BlockingIOError):
                 octets = os.read(self._master, CHUNK)
-                # Who had the port for itself and was killed leaves that behind, since our end is still open.
-                fcntl.ioctl(self._slave, termios.TIOCNXCL)
+                self._ready_for_the_next()
                 hear(octets)
 
+        def now_and_then() -> None:
+            self._ready_for_the_next()
+            timers.append(loop.call_later(EVERY_S, now_and_then))
+
+        timers: deque[asyncio.TimerHandle] = deque(maxlen=1)
+        now_and_then()
         loop.add_reader(self._master, readable)
         try:
             yield
         finally:
+            timers[-1].cancel()
             loop.remove_reader(self._master)
+
+    def _ready_for_the_next(self) -> None:
+        """Take back what whoever opens the port leaves behind, since our end stays open: the next one would be refused.
+
+        That is the port for oneself alone, if one was killed; and its settings: a terminal that is none takes no parity,
+        which the C library reports as an error unless something else changes at the same time (tcsetattr(3)).
+        """
+        fcntl.ioctl(self._slave, termios.TIOCNXCL)
+        settings = termios.tcgetattr(self._slave)
+        if settings[_SPEED_IN] != UNUSED_SPEED:
+            settings[_SPEED_IN] = settings[_SPEED_OUT] = UNUSED_SPEED
+            termios.tcsetattr(self._slave, termios.TCSANOW, settings)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from agent.clock import Clock
 from agent.faults import order
@@ -20,7 +21,7 @@ from agent.sample import Reason
 from drivers.modbus import emulate
 from drivers.modbus import open as open_link
 from drivers.modbus.emulation.ear import SILENCE_S
-from drivers.modbus.line.ends import FramingKind, Serial, Tls, Transport
+from drivers.modbus.line.ends import FramingKind, Parity, Serial, Tls, Transport
 from drivers.modbus.point import PointSettings
 from drivers.modbus.settings import DeviceSettings, LinkSettings
 from drivers.modbus.values.registers import Table, Type
@@ -251,6 +252,26 @@ async def test_on_a_line_that_is_baud_true_an_exchange_takes_as_long_as_on_a_wir
 
 
 @pytest.mark.parametrize(
+    ("way", "words", "event"),
+    [
+        ("serial rtu", "foreign", "link.other_master"),
+        ("rtu over tcp", "foreign", "link.other_master"),
+        ("tcp", "foreign", "link.dropped"),
+        ("serial rtu", "echo", "link.hears_itself"),
+        ("tcp", "no-id", "link.without_ids"),
+    ],
+)
+async def test_what_is_odd_about_a_line_is_said_and_costs_no_reading(way, words, event, tmp_path):
+    """In the log, for whoever looks after the line."""
+    settings = link(way, tmp_path, quiet=SOON)
+    with capture_logs() as logs:
+        async with emulate(settings, Clock()) as served, opened(settings) as here:
+            served.inflict(*order(f"line-1 {words}"))
+            await take(here, "unit-1", lambda _: event in {entry["event"] for entry in logs})
+            assert good(await take(here, "unit-2"))
+
+
+@pytest.mark.parametrize(
     ("way", "words", "said"),
     [
         ("serial rtu", "unit-1 wrong-id", "wrong-id: link line-1 has no transaction ids"),
@@ -333,6 +354,16 @@ async def test_the_path_is_free_again_afterwards_and_after_a_kill(tmp_path):
     async with emulate(settings, Clock()), opened(settings) as here:
         assert good(await take(here, "unit-1"))
     assert list(tmp_path.iterdir()) == []
+
+
+async def test_a_port_may_be_opened_again_and_again_with_the_same_settings(tmp_path):
+    """With parity, too, of which a pseudo-terminal knows nothing."""
+    settings = link("serial rtu", tmp_path)
+    settings = replace(settings, serial=replace(settings.serial, parity=Parity.EVEN, stop_bits=2))
+    async with emulate(settings, Clock()):
+        for _ in range(3):
+            async with opened(settings) as here:
+                assert good(await take(here, "unit-1"))
 
 
 async def test_a_question_may_come_in_pieces_and_half_of_one_is_forgotten(tmp_path):
