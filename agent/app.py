@@ -37,7 +37,7 @@ from agent.gatherer import Gatherer
 from agent.gathering import Gathering
 from agent.guests import Guests
 from agent.health import Health
-from agent.interfaces import Gateway, Misconfigured, Unavailable, UplinkBase
+from agent.interfaces import Misconfigured, Unavailable
 from agent.listening import Listening
 from agent.log import configure as configure_log
 from agent.memory import MemoryFile, open_memory
@@ -46,6 +46,7 @@ from agent.sample import Point, Shape
 from agent.service import Notify, Progress, feed
 from agent.settings import Root
 from agent.supervisor import Kept
+from agent.upstream import Gateway, UplinkBase
 from agent.vitals import Vitals
 
 log = structlog.get_logger()

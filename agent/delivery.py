@@ -23,9 +23,10 @@ from dataclasses import dataclass
 import structlog
 
 from agent.buffer import Lanes
-from agent.interfaces import Answer, Connection, FormatSession, Message, Span, Unavailable, Verdict
+from agent.interfaces import Unavailable
 from agent.sample import Lane, Row
 from agent.timing import WHEN_BUSY
+from agent.upstream import Answer, Connection, FormatSession, Message, Span, Verdict
 
 log = structlog.get_logger()
 

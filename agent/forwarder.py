@@ -16,8 +16,8 @@ import structlog
 
 from agent.buffer import Lanes
 from agent.delivery import FAREWELL_S, Delivery, Refusals
-from agent.interfaces import Answer, Connection, Format, Gateway, Message, Uplink, UplinkBase
 from agent.sample import Point
+from agent.upstream import Answer, Connection, Format, Gateway, Message, Uplink, UplinkBase
 
 log = structlog.get_logger()
 

@@ -25,16 +25,7 @@ from agent import judging
 from agent.clock import Clock
 from agent.health import Health
 from agent.intake import Intake
-from agent.interfaces import (
-    Context,
-    Driver,
-    Link,
-    LinkBase,
-    Memory,
-    Misconfigured,
-    Unavailable,
-    WritableLink,
-)
+from agent.interfaces import Context, Driver, Link, LinkBase, Memory, Misconfigured, Unavailable, WritableLink
 from agent.sample import Point, Reason, Sample, Shape, nothing_learnt
 from agent.service import Progress
 from agent.supervisor import Condition, Kept, State, first

@@ -15,7 +15,8 @@ import re
 from types import ModuleType
 from typing import Any, Final, NamedTuple, cast
 
-from agent.interfaces import Driver, Format, Uplink
+from agent.interfaces import Driver
+from agent.upstream import Format, Uplink
 
 
 class _Group(NamedTuple):

@@ -19,10 +19,11 @@ from agent.buffer import Buffer
 from agent.clock import Clock
 from agent.gatherer import Gatherer
 from agent.health import Health
-from agent.interfaces import Misconfigured, Unavailable, UplinkBase
+from agent.interfaces import Misconfigured, Unavailable
 from agent.newest import Cell
 from agent.sample import Reason
 from agent.supervisor import Condition, State
+from agent.upstream import UplinkBase
 
 READ_LIMIT_S = 25.0
 """How long `read` waits for a device: longer than nearly any poll takes, and less than whoever asked waits for us."""

@@ -32,10 +32,11 @@ from agent.buffer.settings import BufferSettings
 from agent.commands import permission
 from agent.document import Mark, Places, Plug, Problem, Problems, meant
 from agent.fields import Id, Limits, Place, Plugged, Secret
-from agent.interfaces import Driver, Gateway, LinkBase, Misconfigured, Settings, UplinkBase
+from agent.interfaces import Driver, LinkBase, Misconfigured, Settings
 from agent.log import LogSettings
 from agent.sample import Shape
 from agent.secrets import Secrets
+from agent.upstream import Gateway, UplinkBase
 
 
 class GatewaySettings(Settings, frozen=True):

@@ -46,6 +46,7 @@ LAYERS = (
         "agent.secrets",
         "agent.service",
         "agent.tls",
+        "agent.upstream",
     },
     {"agent.buffer", "agent.formats", "agent.supervisor", "agent.uplinks", "drivers"},
     {

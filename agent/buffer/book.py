@@ -21,8 +21,8 @@ from agent.buffer.ranges import RangeSet
 from agent.buffer.state import STATE, BookState, blank, decode, encode
 from agent.buffer.window import Window
 from agent.clock import ClockLine, Timeline
-from agent.interfaces import Span, StartFrom, UplinkBase
 from agent.sample import Sample, Shape
+from agent.upstream import Span, StartFrom, UplinkBase
 
 _WINDOW_READINGS = 30_000
 """Kept in memory to be sent without reading back: half a minute at peak load, about 1 MB."""

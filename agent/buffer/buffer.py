@@ -22,8 +22,8 @@ from agent.buffer.ledger import Drop, Ledger
 from agent.buffer.settings import BufferSettings
 from agent.buffer.storage import Storage
 from agent.clock import Clock
-from agent.interfaces import UplinkBase
 from agent.sample import Sample
+from agent.upstream import UplinkBase
 
 log = structlog.get_logger()
 

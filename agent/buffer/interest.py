@@ -10,8 +10,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable
 
-from agent.interfaces import Filter
 from agent.sample import Shape
+from agent.upstream import Filter
 
 _REMEMBERED = 4096
 """Answers kept: more than the shapes of a large gateway, and bounded when shapes come and go."""

@@ -10,8 +10,8 @@ from agent.buffer.change import Placed
 from agent.buffer.outstanding import Outstanding
 from agent.buffer.schema import number, store_no
 from agent.buffer.stores import Stores
-from agent.interfaces import Span
 from agent.sample import Lane, Row, Shape
+from agent.upstream import Span
 
 
 class Lanes:

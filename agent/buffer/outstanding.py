@@ -23,8 +23,8 @@ import msgspec
 from agent.buffer.interest import Cells, Interest
 from agent.buffer.ledger import Drop, UplinkCounts
 from agent.buffer.ranges import RangeSet
-from agent.interfaces import Filter
 from agent.sample import Lane, Shape
+from agent.upstream import Filter
 
 _NEVER = 1 << 63
 

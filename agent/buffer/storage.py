@@ -30,8 +30,8 @@ from agent.buffer.opening import open_store
 from agent.buffer.state import STATE
 from agent.buffer.store import STEP, Store
 from agent.buffer.stores import Stores
-from agent.interfaces import UplinkBase
 from agent.timing import RECONNECT
+from agent.upstream import UplinkBase
 
 log = structlog.get_logger()
 

@@ -13,8 +13,9 @@ from agent.buffer import BufferSettings, open_buffer
 from agent.clock import Clock
 from agent.fields import Place
 from agent.forwarder import Forwarder, Route
-from agent.interfaces import Answer, FormatBase, Gateway, Message, Span, Unavailable, UplinkBase, Verdict
+from agent.interfaces import Unavailable
 from agent.sample import Lane, Point, Sample, Shape
+from agent.upstream import Answer, FormatBase, Gateway, Message, Span, UplinkBase, Verdict
 
 SHAPE = Shape("meter-1", (Point(name="power"), Point(name="energy")))
 UPLINK = UplinkBase(id="city", kind="scripted", format=FormatBase(kind="plain"))

@@ -22,8 +22,8 @@ import paho.mqtt.client as paho
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from agent.interfaces import Message
 from agent.sample import Lane
+from agent.upstream import Message
 from tests.emulators.broker import Broker
 from tests.emulators.mqtt_session import connect
 

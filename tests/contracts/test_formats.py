@@ -1,4 +1,4 @@
-"""Every payload format behind the seam is found here and held to `agent.interfaces.Format` and `FormatSession`."""
+"""Every payload format behind the seam is found here and held to `agent.upstream.Format` and `FormatSession`."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent import plugins
+from agent.command import Command
 from agent.fields import Place
-from agent.interfaces import Command, FormatBase, FormatSession, Gateway, Message, Span
 from agent.sample import Lane, Point, Reason, Row, Sample, Shape, ValueType
+from agent.upstream import FormatBase, FormatSession, Gateway, Message, Span
 
 FORMATS = plugins.names("formats")
 GATEWAY = Gateway(id="demo-01", place=Place(site="brukshuset", building="a"), version="0.1.0")

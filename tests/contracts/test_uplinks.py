@@ -1,4 +1,4 @@
-"""Every upstream behind the seam is found here and held to `agent.interfaces.Uplink` and `Connection`.
+"""Every upstream behind the seam is found here and held to `agent.upstream.Uplink` and `Connection`.
 
 An uplink needs something to lead to: `UPSTREAMS` has, by its name, what to run and the settings that lead there. A
 new uplink without an entry fails.
@@ -17,7 +17,8 @@ import pytest
 
 from agent import plugins
 from agent.fields import Place
-from agent.interfaces import Answer, Connection, FormatBase, Gateway, Message, Span, Unavailable, UplinkBase
+from agent.interfaces import Unavailable
+from agent.upstream import Answer, Connection, FormatBase, Gateway, Message, Span, UplinkBase
 from tests.emulators.broker import Broker
 from tests.emulators.ports import free_port
 

@@ -6,8 +6,8 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 from agent.fields import Place
-from agent.interfaces import FormatBase, Gateway, Message
 from agent.uplinks import mqtt
+from agent.upstream import FormatBase, Gateway, Message
 
 GATEWAY = Gateway(id="gw-1", place=Place(), version="0")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from agent.buffer import BufferSettings, Lanes
 from agent.clock import Clock, ClockLine
 from agent.fields import Size
-from agent.interfaces import Filter, FormatBase, Span, StartFrom, UplinkBase
 from agent.sample import Class, Lane, Point, Row, Sample, Shape
+from agent.upstream import Filter, FormatBase, Span, StartFrom, UplinkBase
 
 
 class ManualClock(Clock):

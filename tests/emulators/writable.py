@@ -23,13 +23,7 @@ from agent.command import Command
 from agent.commands import Audit, Commands, Records
 from agent.commands.permission import exact
 from agent.fields import Place
-from agent.interfaces import (
-    DeviceBase,
-    Expired,
-    LinkBase,
-    Unavailable,
-    Written,
-)
+from agent.interfaces import DeviceBase, Expired, LinkBase, Unavailable, Written
 from agent.memory import MemoryFile
 from agent.points import PointBase, WriteSettings
 from agent.sample import Point, Reason, Value, ValueType

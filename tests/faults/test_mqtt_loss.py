@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.interfaces import Answer, Connection, Unavailable
+from agent.interfaces import Unavailable
 from agent.uplinks.mqtt.settings import TlsSettings
+from agent.upstream import Answer, Connection
 from tests.emulators.broker import Broker
 from tests.emulators.certificates import Authority
 from tests.emulators.mqtt_session import connect, numbered

@@ -24,9 +24,10 @@ from agent.command import Command
 from agent.fields import Checked
 from agent.formats.json.joining import CONTENT_TYPE, Joiner
 from agent.formats.json.payload import ENCODER
-from agent.interfaces import FormatBase, Gateway, Message, Misconfigured
+from agent.interfaces import Misconfigured
 from agent.sample import Lane, Point, Row
 from agent.topics import Template
+from agent.upstream import FormatBase, Gateway, Message
 
 _HERE = frozenset({"gateway", "site", "building"})
 _FIELDS = {
@@ -100,7 +101,7 @@ def session(settings: FormatSettings, gateway: Gateway) -> Session:
 
 
 class Session:
-    """One conversation (agent.interfaces.FormatSession)."""
+    """One conversation (agent.upstream.FormatSession)."""
 
     def __init__(self, gateway: Gateway, templates: Mapping[str, Template], here: Mapping[str, str]) -> None:
         self._gateway = gateway

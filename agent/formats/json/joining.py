@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from agent.formats.json.payload import ENCODER, Layout
-from agent.interfaces import Message, Span
 from agent.sample import Class, Lane, Row, Shape
 from agent.topics import Template
+from agent.upstream import Message, Span
 
 CONTENT_TYPE = "application/json"
 

@@ -23,8 +23,8 @@ from contextlib import asynccontextmanager
 
 import structlog
 
-from agent.interfaces import Connection, Gateway, Message
 from agent.uplinks.mqtt.settings import UplinkSettings, Version
+from agent.upstream import Connection, Gateway, Message
 
 __all__ = ["UplinkSettings", "connect", "owner"]
 
@@ -38,7 +38,7 @@ async def connect(
     will: Message | None,
     received: Callable[[str, bytes], None],
 ) -> AsyncIterator[Connection]:
-    """One session with the broker (agent.interfaces.Uplink).
+    """One session with the broker (agent.upstream.Uplink).
 
     Left normally or by cancellation it ends with a DISCONNECT, and the broker forgets the will. Left by any other
     exception it is broken off, and the broker publishes the will: nobody has said goodbye.

@@ -26,10 +26,11 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from agent.interfaces import Message, Unavailable
+from agent.interfaces import Unavailable
 from agent.uplinks.mqtt import codes
 from agent.uplinks.mqtt.settings import UplinkSettings, Version
 from agent.uplinks.mqtt.wire import Wire
+from agent.upstream import Message
 
 LONGEST_RECEIVED = 1024 * 1024
 """Bytes of a packet from the broker beyond which the session ends: nothing that we ask for is near it."""

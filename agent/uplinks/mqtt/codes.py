@@ -5,7 +5,7 @@ Pure. The names are the standard's, in lower case, because that is what somebody
 
 from __future__ import annotations
 
-from agent.interfaces import Answer, Verdict
+from agent.upstream import Answer, Verdict
 
 NAMES = {
     0x00: "success",

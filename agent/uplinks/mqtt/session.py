@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import Callable
 from typing import NoReturn
 
-from agent.interfaces import Answer, Gateway, Message, Unavailable, Verdict
+from agent.interfaces import Unavailable
 from agent.tls import trust_in
 from agent.topics import LONGEST_TOPIC
 from agent.uplinks.mqtt import codes
@@ -22,6 +22,7 @@ from agent.uplinks.mqtt.client import Client
 from agent.uplinks.mqtt.connecting import Target, connect_wire
 from agent.uplinks.mqtt.settings import UplinkSettings
 from agent.uplinks.mqtt.wire import Wire
+from agent.upstream import Answer, Gateway, Message, Verdict
 
 FAREWELL_S = 1.0
 """How long a DISCONNECT may take to leave; the agent has 5 s to stop."""
@@ -65,7 +66,7 @@ async def begin(
 
 
 class Session:
-    """One open session (agent.interfaces.Connection)."""
+    """One open session (agent.upstream.Connection)."""
 
     def __init__(self, settings: UplinkSettings, target: Target, wire: Wire, client: Client) -> None:
         announced = client.announced

@@ -10,7 +10,8 @@ from typing import Annotated
 from msgspec import Meta
 
 from agent.fields import Limits, Secret, Size
-from agent.interfaces import Settings, UplinkBase
+from agent.interfaces import Settings
+from agent.upstream import UplinkBase
 
 PLAIN_PORT = 1883
 TLS_PORT = 8883

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from agent.buffer import Buffer, open_buffer
-from agent.interfaces import Filter, Span, StartFrom, UplinkBase
 from agent.sample import Class, Lane, Row
+from agent.upstream import Filter, Span, StartFrom, UplinkBase
 from tests.emulators.disk_faults import DiskFaults, sqlite_error
 from tests.emulators.storing import ManualClock, a_sample, a_shape, an_uplink, some_settings, span
 

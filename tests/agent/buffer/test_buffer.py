@@ -12,8 +12,8 @@ from structlog.testing import capture_logs
 from agent.buffer import buffer as buffer_module
 from agent.buffer import open_buffer
 from agent.buffer.store import Store
-from agent.interfaces import Filter, Span, StartFrom
 from agent.sample import Class, Lane, Sample
+from agent.upstream import Filter, Span, StartFrom
 from tests.emulators.storing import (
     ManualClock,
     a_sample,

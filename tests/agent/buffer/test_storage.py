@@ -9,8 +9,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from agent.buffer import open_buffer, opening, storage
-from agent.interfaces import Filter, StartFrom
 from agent.sample import Class, Lane
+from agent.upstream import Filter, StartFrom
 from tests.emulators.disk_faults import DiskFaults, sqlite_error
 from tests.emulators.storing import (
     ManualClock,

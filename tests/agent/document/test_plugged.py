@@ -7,7 +7,8 @@ import pytest
 
 from agent import document
 from agent.fields import Filed, Plugged
-from agent.interfaces import FormatBase, Settings
+from agent.interfaces import Settings
+from agent.upstream import FormatBase
 
 
 class Profile(Settings, frozen=True):

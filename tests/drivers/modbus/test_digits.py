@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from agent.buffer import rows
 from agent.fields import Place
 from agent.formats.json import FormatSettings, session
-from agent.interfaces import Gateway
 from agent.sample import Lane, Row, Sample, Shape
+from agent.upstream import Gateway
 from drivers.modbus import DeviceSettings, points
 from drivers.modbus.point import Addend, PointSettings
 from drivers.modbus.values.registers import Table, Type

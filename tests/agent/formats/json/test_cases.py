@@ -17,8 +17,8 @@ import pytest
 
 from agent.fields import Place
 from agent.formats.json import FormatSettings, session
-from agent.interfaces import Gateway, Message
 from agent.sample import Lane, Point, Reason, Row, Sample, Shape, ValueType
+from agent.upstream import Gateway, Message
 
 CASES = sorted((Path(__file__).parents[3] / "cases" / "json").glob("*.json"))
 GATEWAY = Gateway(id="demo-01", place=Place(site="brukshuset", building="a"), version="0.1.0")

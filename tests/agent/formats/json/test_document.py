@@ -10,8 +10,8 @@ from typing import Any
 
 from agent.fields import Place
 from agent.formats.json import FormatSettings, session
-from agent.interfaces import Gateway
 from agent.sample import Class, Lane, Point, Reason, Row, Sample, Shape, ValueType
+from agent.upstream import Gateway
 
 DOCUMENT = Path(__file__).parents[4] / "docs" / "json.md"
 STORE = "9f86d081884c7d659a2feaa0c55ad015"

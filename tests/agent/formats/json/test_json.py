@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 from agent.fields import Place
 from agent.formats.json import FormatSettings, session
 from agent.formats.json.payload import Layout, stamp
-from agent.interfaces import Gateway, Message, Misconfigured, Span
+from agent.interfaces import Misconfigured
 from agent.sample import Class, Lane, Point, Quality, Reason, Row, Sample, Shape, ValueType, readings
+from agent.upstream import Gateway, Message, Span
 
 GATEWAY = Gateway(id="demo-01", place=Place(site="brukshuset"), version="0.1.0")
 IDS = st.text(string.ascii_lowercase + string.digits + "-_", min_size=1, max_size=12).map(

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.interfaces import Message, Unavailable
+from agent.interfaces import Unavailable
 from agent.uplinks.mqtt.client import Client
 from agent.uplinks.mqtt.connecting import Target
 from agent.uplinks.mqtt.session import Session
 from agent.uplinks.mqtt.settings import Version
 from agent.uplinks.mqtt.wire import RECEIVE_BYTES, Wire
+from agent.upstream import Message
 from tests.emulators import mqtt_session
 
 CONNACK = {Version.V5: b"\x20\x03\x00\x00\x00", Version.V311: b"\x20\x02\x00\x00"}

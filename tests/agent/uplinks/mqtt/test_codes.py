@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from paho.mqtt.reasoncodes import ReasonCode
 
-from agent.interfaces import Answer
 from agent.uplinks.mqtt import codes
+from agent.upstream import Answer
 
 
 def test_the_names_are_the_standards() -> None:

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from agent.interfaces import Answer, Unavailable
+from agent.interfaces import Unavailable
 from agent.tls import tls_words
 from agent.uplinks.mqtt.connecting import Target
+from agent.upstream import Answer
 from tests.emulators.mqtt_session import connect, numbered
 from tests.emulators.ports import free_port
 from tests.emulators.stub_broker import StubBroker

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from agent.fields import Secret
-from agent.interfaces import Answer, Message, Misconfigured, Unavailable
+from agent.interfaces import Misconfigured, Unavailable
 from agent.uplinks import mqtt
 from agent.uplinks.mqtt.settings import TlsSettings, Version
+from agent.upstream import Answer, Message
 from tests.emulators.broker import Broker, Seen
 from tests.emulators.certificates import Authority
 from tests.emulators.mqtt_session import connect, numbered, settings

@@ -9,10 +9,11 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from agent.interfaces import Answer, Message, Span, Unavailable
+from agent.interfaces import Unavailable
 from agent.uplinks import mqtt
 from agent.uplinks.mqtt.client import Client
 from agent.uplinks.mqtt.settings import Version
+from agent.upstream import Answer, Message, Span
 from tests.emulators.mqtt_session import GATEWAY, connect, numbered, settings
 from tests.emulators.proxy import Proxy
 from tests.emulators.stub_broker import Cut, StubBroker
