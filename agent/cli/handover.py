@@ -53,6 +53,10 @@ def run(arguments: argparse.Namespace) -> int:
         return common.refuse(problems)
     except control.NotAnswered as error:
         return asking.not_answered(error)
+    if arguments.output is not None and (
+        why := _not_writable(arguments.output)
+    ):  # before a minute of reading
+        return common.fail(f"handover: {arguments.output}: {why}", exits.FAILED)
     devices = [each for link in root.links for each in asyncio.run(_link(arguments, link, running=running))]
     at = datetime.now(UTC).isoformat(sep=" ", timespec="seconds").replace("+00:00", " UTC")
     answer = {"gateway": root.gateway.id, "at": at, "version": __version__, "devices": devices}
@@ -65,6 +69,19 @@ def run(arguments: argparse.Namespace) -> int:
         text = f"{summary(devices)} Written to {arguments.output}."
     asking.show(arguments, answer, text)
     return exits.FINE if all(each == "pass" for each in results(devices)) else exits.FAILED
+
+
+def _not_writable(file: Path) -> str:
+    """Why this file could not be written, in the system's words; what it holds stays as it is."""
+    there = file.exists()
+    try:
+        with file.open("a", encoding="utf-8"):
+            pass
+        if not there:
+            file.unlink()
+    except OSError as error:
+        return error.strerror or str(error)
+    return ""
 
 
 async def _link(arguments: argparse.Namespace, link: Any, *, running: bool) -> list[dict[str, Any]]:

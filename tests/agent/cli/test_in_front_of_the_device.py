@@ -322,6 +322,15 @@ async def test_a_handover_of_a_line_that_is_not_there_says_so(ask, tmp_path):
     assert "1 point: 0 pass" in out
 
 
+async def test_a_handover_that_cannot_be_written_reads_nothing(ask, tmp_path):
+    """Whether the file can be written is looked at first: reading may take minutes."""
+    async with Server({3: [registers(at_40="fc2dffff")]}) as server:
+        file = configuration(tmp_path, server.port)
+        code, _, err = await ask("handover", "-o", tmp_path / "nope" / "x", config=file)
+        assert server.connections == 0
+    assert (code, "No such file or directory" in err) == (exits.FAILED, True)
+
+
 # --- the running agent -----------------------------------------------------------------------------------------
 
 
