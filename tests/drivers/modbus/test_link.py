@@ -296,7 +296,7 @@ async def test_one_block_brings_nothing_without_ids():
 
 
 async def test_refusals_are_said_once():
-    """What a block is refused with is said once, and so is that it is not refused any more."""
+    """What a block is refused with is said once, in words, and so is that it is not refused any more."""
     script = [refuses(6), refuses(6), refuses(6), emulated.good]
     with structlog.testing.capture_logs() as logs:
         async with (
@@ -309,6 +309,7 @@ async def test_refusals_are_said_once():
         "block.refused",
         "block.answered",
     ]
+    assert "the device has no time for it just now" in [log.get("error") for log in logs]
     assert logs[-1] | {"address": 100, "reason": "server_device_busy", "device": "unit-5"} == logs[-1]
 
 

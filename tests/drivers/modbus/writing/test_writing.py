@@ -109,7 +109,9 @@ async def test_refused():
     """Its exception is named, and what it holds is read all the same."""
     async with Holding({10: 200}) as device:
         device.refused = {6}
-        assert await written(device, a_point(), 350) == Written(found=200, words="illegal function")
+        assert await written(device, a_point(), 350) == Written(
+            found=200, words="illegal function: the device does not know it"
+        )
 
 
 async def test_a_time_out_is_no_failure_yet():
