@@ -238,6 +238,8 @@ class Conversation:
             self._keep_from(before)
         self._stir(now_ns)
         start = 0
+        if self.echo.due and self.echo.heard is not False:  # of a question that was given up
+            start = self.echo.length(self._buffer[: self._filled]) or 0
         try:
             while frame := self._framing.take(self._buffer[start : self._filled], None):
                 start += frame.length

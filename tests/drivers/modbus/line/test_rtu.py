@@ -147,6 +147,45 @@ def test_echo_and_answer_may_come_at_once():
     assert hear(conversation, request + ANSWER) == ANSWER[3:-2]
 
 
+@pytest.mark.parametrize("noise", [b"\x00", b"\xff\x00\xff\x00"])
+def test_an_echo_behind_noise_is_one(noise):
+    """A driver chip that turns round leaves a few bytes before the echo as before an answer."""
+    conversation = Conversation(RTU, quiet_ns=1)
+    request = conversation.ask(THREE, 0)
+    assert hear(conversation, noise) is None
+    assert hear(conversation, request) is None
+    assert hear(conversation, ANSWER) == ANSWER[3:-2]
+    assert conversation.echo.heard
+
+
+def test_a_line_that_had_no_echo_may_have_one_later():
+    """An adapter is exchanged: the next question to read finds it, and loses nothing."""
+    conversation = Conversation(RTU, quiet_ns=1)
+    conversation.ask(THREE, 0)
+    assert hear(conversation, ANSWER)
+    assert conversation.echo.heard is False
+    request = conversation.ask(THREE, 0)
+    assert hear(conversation, request) is None
+    assert hear(conversation, ANSWER) == ANSWER[3:-2]
+    assert conversation.echo.heard
+
+
+def test_an_echo_after_the_time_out_is_no_other_master():
+    """It is thrown away, and so is the late answer behind it; the next question is answered."""
+    conversation = Conversation(RTU, quiet_ns=1_000)
+    request = conversation.ask(THREE, 0)
+    conversation.abandon(1_000)
+    assert hear(conversation, request[:5], 1_200) is None
+    assert hear(conversation, request[5:] + ANSWER, 1_300) is None
+    assert conversation.echo.heard
+    assert not conversation.overhearing.other_master
+    assert conversation.counts["overheard"] == 0
+    assert conversation.wait_ns(9_000) == 0
+    one = question(RTU, unit=5, function=3, address=0, count=1)
+    request = conversation.ask(one, 9_000)
+    assert hear(conversation, request + sealed(b"\x05\x03\x02\x00\x07"), 9_100) == b"\x00\x07"
+
+
 def test_a_line_without_echo_takes_the_mirrored_answer_to_a_write():
     """Where nothing comes back twice, the request over again is the answer."""
     conversation = Conversation(RTU, quiet_ns=1)
