@@ -21,12 +21,16 @@ BROADCAST: Final = 0
 MOST_UNIT: Final = 247
 """The last one that a device may have (the same)."""
 
+LOOPBACK: Final = {"localhost", "127.0.0.1", "::1"}
+"""Names of this machine itself: what listens at one of them is meant by all."""
+
 
 def owner(link: LinkSettings) -> str:
     """What only one link may hold: two links to the same address or port would disturb each other."""
     if link.serial:
         return str(link.serial.port.resolve())
-    return f"{(link.host or '').lower()}:{link.network_port}"
+    host = (link.host or "").lower()
+    return f"{'localhost' if host in LOOPBACK else host}:{link.network_port}"
 
 
 def problems(link: LinkSettings) -> Iterator[tuple[tuple[str | int, ...], str]]:

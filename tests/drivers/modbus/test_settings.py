@@ -195,7 +195,7 @@ def test_a_profile_names_each_point_once():
 
 
 def link(*devices, **given):
-    return LinkSettings(id="l", driver="modbus", host="192.0.2.10", devices=devices, **given)
+    return LinkSettings(id="l", driver="modbus", devices=devices, **({"host": "192.0.2.10"} | given))
 
 
 def test_a_link_whose_settings_fit_together_has_no_problems():
@@ -220,6 +220,13 @@ def test_only_one_link_may_hold_a_host_and_port():
     """What the check of the whole configuration compares."""
     device = DeviceSettings(id="d", points=(point("a"),))
     assert owner(link(device)) == "192.0.2.10:502"
+
+
+def test_this_machine_has_one_owner_by_all_its_names():
+    """`localhost` and its addresses lead to the same end."""
+    device = DeviceSettings(id="d", points=(point("a"),))
+    hosts = ("localhost", "LocalHost", "127.0.0.1", "::1")
+    assert {owner(link(device, host=host)) for host in hosts} == {"localhost:502"}
 
 
 def test_a_configuration_names_a_profile_and_finds_it(tmp_path):
