@@ -1,6 +1,9 @@
 """Every profile that is shipped is loaded, held to the rules of profiles, and has a case: registers in, readings out."""
 
+import asyncio
 import re
+from contextlib import aclosing
+from datetime import timedelta
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -8,12 +11,17 @@ from pathlib import Path
 import pytest
 
 from agent import document
+from agent.clock import Clock
+from agent.interfaces import Context
 from agent.judging import Judge
+from agent.memory import MemoryFile
 from agent.sample import Class, Reason, Sample, Shape, ValueType
-from drivers.modbus import DeviceSettings, point_settings, points
+from drivers.modbus import DeviceSettings, LinkSettings, emulate, point_settings, points
+from drivers.modbus import open as open_link
 from drivers.modbus.profile import Profile
 from drivers.modbus.technician.shelf import FOLDER, profiles
 from drivers.modbus.values.registers import Table
+from tests.emulators.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 CASES = ROOT / "tests" / "cases" / "profiles"
@@ -119,6 +127,28 @@ def test_a_profile_alone_makes_a_device(name):
     device = DeviceSettings(id="d", profile=loaded(name))
     assert sorted(cell for block in device.blocks for cell in block.cells) == list(range(len(points(device))))
     assert not any(point.write for point in point_settings(device))
+
+
+async def test_every_device_type_can_be_tried_without_hardware():
+    """Emulated, on one link with all the others, it is known by its signs, refuses nothing, and every value is good."""
+    devices = tuple(
+        DeviceSettings(id=name, profile=loaded(name), unit_id=at) for at, name in enumerate(NAMES, 1)
+    )
+    link = LinkSettings(
+        id="all",
+        driver="modbus",
+        host="127.0.0.1",
+        port=free_port(),
+        timeout=timedelta(seconds=30),
+        devices=devices,
+    )
+    memory = MemoryFile().part("test")
+    async with asyncio.timeout(60), emulate(link, Clock()), open_link(link, Context(Clock(), memory)) as here:
+        for device in devices:
+            async with aclosing(here.source(device.id)) as source:
+                sample = await anext(source)
+            shown = zip(sample.shape.points, sample.reasons, strict=False)
+            assert [(device.id, point.name, Reason(reason).word) for point, reason in shown if reason] == []
 
 
 def test_every_case_has_a_profile_and_every_profile_a_case():

@@ -1,7 +1,8 @@
 """Modbus TCP servers that misbehave in every way that has been seen in buildings; and one that does not.
 
 A server answers each unit id by its own script: a list of behaviours, one for each request, of which the last goes on
-for ever. A behaviour gets the request and writes whatever it likes.
+for ever. A behaviour gets the request and writes whatever it likes. Devices that are well, or ill in one of the ways of
+`agent.faults` for as long as one likes, are served by the driver's own `emulate`; here is what only a test wants.
 
     async with Server({5: [nothing], 7: [late(1.2), good]}) as server:  # everybody else is good
         ... connect to server.port ...
