@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -27,6 +27,10 @@ from agent.upstream import UplinkBase
 
 READ_LIMIT_S = 25.0
 """How long `read` waits for a device: longer than nearly any poll takes, and less than whoever asked waits for us."""
+
+NOT_REACHED: Final = "not reached"
+"""The state of a device that has no trouble of its own, on a link that is down: the link says why."""
+_DOWN: Final = {State.UNAVAILABLE, State.MISCONFIGURED, State.FAULTY}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -131,9 +135,15 @@ class Report:
         }
 
     def _device(self, gatherer: Gatherer, device: str) -> dict[str, Any]:
+        own = self.health.devices[device]
+        condition = self._condition(own)
+        link = self.health.links[gatherer.settings.id]
+        if link.state in _DOWN and own.state in {State.STARTING, State.WORKING}:
+            since_ns = max(own.since_ns, link.since_ns)
+            condition |= {"state": NOT_REACHED, "for_s": self._age_s(since_ns), "error": None}
         return {
             "id": device,
-            **self._condition(self.health.devices[device]),
+            **condition,
             "answering": dict(gatherer.answering(device)),
             "points": readings(self.health.latest(device, gatherer.points(device)), self.clock),
         }
