@@ -68,6 +68,7 @@ class Kept:
     def __init__(self, kind: str, name: str, condition: Condition, clock: Clock) -> None:
         self._kind = kind
         self._log = log.bind(**{kind: name})
+        self._called = f"{kind} {name}: "
         self._condition = condition
         self._clock = clock
         self._working_since_ns: int | None = None
@@ -87,7 +88,9 @@ class Kept:
                     raise cause from error
                 if isinstance(cause, Misconfigured):
                     self._enter(State.MISCONFIGURED, str(cause))
-                    self._log.error(f"{self._kind}.misconfigured", error=str(cause))  # no bug, no traceback
+                    self._log.error(
+                        f"{self._kind}.misconfigured", error=self._plain(str(cause))
+                    )  # no bug, no traceback
                     return
                 delay_s = self._failed(cause)
             else:
@@ -121,7 +124,13 @@ class Kept:
     def _say_unavailable(self, words: str) -> None:
         news = self._condition.state is not State.UNAVAILABLE or self._condition.words != words
         self._enter(State.UNAVAILABLE, words)
-        (self._log.warning if news else self._log.debug)(f"{self._kind}.unavailable", error=words)
+        (self._log.warning if news else self._log.debug)(
+            f"{self._kind}.unavailable", error=self._plain(words)
+        )
+
+    def _plain(self, words: str) -> str:
+        """Without who says it, which stands in a field of its own in the log."""
+        return words.removeprefix(self._called)
 
     def _enter(self, state: State, words: str) -> None:
         condition = self._condition

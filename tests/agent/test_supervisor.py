@@ -55,6 +55,14 @@ def test_what_is_unavailable_is_said_once_and_its_recovery_too():
     ]
 
 
+@pytest.mark.parametrize("error", [Unavailable, Misconfigured])
+def test_the_log_says_once_whose_words_they_are(error):
+    """Who it is stands in a field of its own; whoever asks for the condition gets the words as they came."""
+    condition, _, logs, _ = run(keep([error("link plant: refused")], 0.01))
+    assert (logs[0]["link"], logs[0]["error"]) == ("plant", "refused")
+    assert condition.words in {"link plant: refused", ""}
+
+
 def test_another_reason_is_news():
     """When the words change, they are said again: the operator may have mended the first cause."""
     _, _, logs, _ = run(keep([Unavailable("refused"), Unavailable("refused"), Unavailable("no route")], 60))
