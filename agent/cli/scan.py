@@ -74,9 +74,12 @@ def run(arguments: argparse.Namespace) -> int:
         asyncio.run(tool.scan(arguments, places, visits.visit, show))
     except Unavailable as error:
         failed = str(error)
+        if arguments.link is None:  # then its id is one that nobody chose
+            failed = failed.removeprefix(f"link {places[0].id}: ")
     except KeyboardInterrupt:
         interrupted = True
-    show.ends(interrupted=interrupted)
+    if show.all or arguments.json or not failed:
+        show.ends(interrupted=interrupted, failed=bool(failed))
     if failed:
         return common.fail(failed, exits.UNAVAILABLE)
     if interrupted:
@@ -123,13 +126,13 @@ class Show:
         self._remarks.append(words)
         self._say(prose(words))
 
-    def ends(self, *, interrupted: bool) -> None:
+    def ends(self, *, interrupted: bool, failed: bool) -> None:
         """Sum up, and print the configuration."""
         self._clear()
         took = _time(time.monotonic() - self._begun_s)
         if self._json:
             found = [{"link": link, **msgspec.to_builtins(one)} for link, one in self.all]
-            answer = {"found": found, "remarks": self._remarks, "complete": not interrupted}
+            answer = {"found": found, "remarks": self._remarks, "complete": not interrupted and not failed}
             print(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
             return
         count = len(self.all)

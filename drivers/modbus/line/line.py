@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import time
 from asyncio import sleep
 from collections.abc import Callable
@@ -216,4 +217,6 @@ def _lost(words: str) -> Unfit:
 def _words(error: OSError) -> str:
     if isinstance(error, TimeoutError) and error.errno is None:
         return "no connection in time"
+    if isinstance(error, socket.gaierror):  # its numbers are not those of the system
+        return error.strerror or str(error)
     return os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)

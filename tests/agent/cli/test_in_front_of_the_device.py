@@ -140,6 +140,12 @@ async def test_scan_of_a_place_where_nobody_listens(ask):
     code, _, err = await ask("scan", "modbus", "--host", "127.0.0.1", "--port", port)
     assert code == exits.UNAVAILABLE
     assert f"127.0.0.1:{port}" in err
+    code, out, err = await ask(
+        "scan", "modbus", "--host", "127.0.0.300"
+    )  # a name, to the system, and no known one
+    assert (code, out) == (exits.UNAVAILABLE, "")
+    assert "127.0.0.300:502: " in err
+    assert not any(word in err for word in ("Errno", "link line-1"))
     code, _, err = await ask("scan", "modbus")
     assert (code, "--host" in err) == (exits.CONFIGURATION, True)
     with pytest.raises(SystemExit) as ended:
