@@ -164,6 +164,7 @@ class Gatherer:
     async def run(self) -> None:
         """Gather until cancelled, or until a person must act."""
         name = self.settings.id
+        self._say_doubts()
         try:
             async with asyncio.TaskGroup() as lasting:
                 for device in self._out:
@@ -177,6 +178,15 @@ class Gatherer:
                     self._health.links[name] = self._left_out("all of its devices are")
         finally:
             self._intake.close()
+
+    def _say_doubts(self) -> None:
+        """Once, not at each opening: only a person who compares the readings can end a doubt."""
+        doubt = getattr(self._driver, "doubt", None)
+        if doubt is None:
+            return
+        for device in self.settings.devices:
+            if words := doubt(device):
+                log.warning("device.profile_unverified", link=self.settings.id, device=device.id, doubt=words)
 
     def adopt(self, settings: LinkBase) -> bool:
         """Go on with these settings; whether that could be done with the link as it is: open, and at most other devices in service."""

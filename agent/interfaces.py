@@ -201,6 +201,8 @@ class Driver(Protocol):
     after that the watchdog calls the link stuck. A link whose driver does not say is not watched.
     `intervals(device) -> tuple[timedelta, ...]`, how often each point of a device comes, in the order of its samples: one
     of which nothing usable came for three of its intervals is reported as silent. Without it nobody listens. Pure.
+    `doubt(device) -> str`, what nobody can vouch for in how a device is read, empty if there is nothing: the agent says it
+    once, and a handover passes none of its points. Pure.
     `VITALS`: the names of the counts and figures of a link that are reported as readings of its health.
     `commissioning() -> agent.commissioning.Commissioning`: searching lines and looking at unknown devices. Where the
     protocol writes, `as_written(device, point, value) -> Value`: what the point is once this value is written, which of

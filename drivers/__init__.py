@@ -14,7 +14,8 @@ How to write one:
         open(link, context) an async context manager round one open `Link`
 
     Optional: `point_settings(device)`, what makes the values of its points doubtful (`agent.points`), which the agent
-    then marks; `intervals(device)`, how often each of them comes, by which the agent reports those that are silent;
+    then marks; `doubt(device)`, what is not certain about how it is read; `intervals(device)`, how often each of its
+    points comes, by which the agent reports those that are silent;
     `emulate(link, clock, ...)`, an async context manager that serves the devices of a link, for `diaccess-agent simulate`
     and for the tests, with the faults of `agent.faults`, as far as they apply; `VITALS`, which counts of a link are
     reported as its health; `commissioning()`, which gives what a technician in front of the device can do

@@ -1,8 +1,9 @@
 """`diaccess-agent handover`: a dated list of every point, read now, for whoever takes the installation over.
 
 Each point with where it is, what its registers hold, the value and unit that follow, and whether it passes: it fails
-without a value, and is to be looked at when something about the value is doubtful. The last line is a checksum of all
-above it. Devices are read one after the other, as guests of their lines while the agent runs.
+without a value, and is to be looked at when something about the value is doubtful, or about how its whole device is
+read. The last line is a checksum of all above it. Devices are read one after the other, as guests of their lines while
+the agent runs.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any, cast
 
 from agent import __version__, control, guests, log, plugins, settings
 from agent.cli import asking, common, exits, visiting
+from agent.cli.lines import prose
 from agent.cli.status import quality
 from agent.cli.table import table
 from agent.clock import Clock
@@ -57,7 +59,11 @@ def run(arguments: argparse.Namespace) -> int:
         why := _not_writable(arguments.output)
     ):  # before a minute of reading
         return common.fail(f"handover: {arguments.output}: {why}", exits.FAILED)
-    devices = [each for link in root.links for each in asyncio.run(_link(arguments, link, running=running))]
+    devices = [
+        each
+        for link in root.links
+        for each in _doubted(link, asyncio.run(_link(arguments, link, running=running)))
+    ]
     at = datetime.now(UTC).isoformat(sep=" ", timespec="seconds").replace("+00:00", " UTC")
     answer = {"gateway": root.gateway.id, "at": at, "version": __version__, "devices": devices}
     text = sealed("\n".join(lines(answer)))
@@ -108,6 +114,13 @@ def _through_agent(arguments: argparse.Namespace, link: Any, device: str) -> dic
         return _unread(link.id, device, str(error))
 
 
+def _doubted(link: Any, devices: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """With what is doubtful about how a whole device is read, where its driver says so."""
+    doubt = getattr(plugins.driver(link.driver), "doubt", None)
+    for each, device in zip(link.devices, devices, strict=True):
+        yield {**device, "doubt": doubt(each)} if doubt and doubt(each) else device
+
+
 def _unread(link: str, device: str, why: str) -> dict[str, Any]:
     return {"link": link, "device": device, "points": [], "error": why}
 
@@ -121,11 +134,13 @@ def lines(answer: Mapping[str, Any]) -> Iterator[str]:
         if "error" in device:
             yield f"  FAIL: {device['error']}"
             continue
+        if "doubt" in device:
+            yield prose(f"LOOK, compare with its display; not verified: {device['doubt']}", "  ")
         yield table(
             ("", "POINT", "VALUE", "UNIT", "RAW", "PLACE", "DESIGNATION", "QUALITY"),
             [
                 (
-                    _RESULTS[entry["quality"]],
+                    _result(device, entry),
                     entry["point"],
                     entry["value"],
                     entry["unit"] or "",
@@ -146,8 +161,13 @@ def results(devices: Sequence[Mapping[str, Any]]) -> list[str]:
     """The result of each point; of a device that could not be read, one."""
     found = []
     for device in devices:
-        found += ["FAIL"] if "error" in device else [_RESULTS[each["quality"]] for each in device["points"]]
+        found += ["FAIL"] if "error" in device else [_result(device, each) for each in device["points"]]
     return found
+
+
+def _result(device: Mapping[str, Any], entry: Mapping[str, Any]) -> str:
+    result = _RESULTS[entry["quality"]]
+    return "LOOK" if result == "pass" and "doubt" in device else result
 
 
 def summary(devices: Sequence[Mapping[str, Any]]) -> str:

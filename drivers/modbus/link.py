@@ -19,8 +19,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 
-import structlog
-
 from agent.interfaces import Context, Unavailable, Written
 from agent.sample import Reason, Sample, Value
 from drivers.modbus.line.ascii import Ascii
@@ -49,8 +47,6 @@ LOOK_NS: Final = 10_000_000_000
 """Where something is read by the wall clock, a step of it is noticed within this time."""
 
 T = TypeVar("T")
-
-log = structlog.get_logger()
 
 
 @asynccontextmanager
@@ -272,14 +268,8 @@ class ModbusLink:
     # --- the task ----------------------------------------------------------------------------------------------
 
     async def connect(self) -> None:
-        """Open the connection, and say which of its devices are read by lists that nobody vouches for. Raises `Unavailable`."""
+        """Open the connection. Raises `Unavailable`."""
         await self._line.connect()
-        for name, settings in self._settings.items():
-            if (profile := settings.profile) and profile.unverified:
-                facts = {"link": self._id, "device": name}
-                log.warning(
-                    "device.profile_unverified", **facts, model=profile.model, doubt=profile.unverified
-                )
 
     def close(self) -> None:
         """Hang up, and tell every source that still waits."""

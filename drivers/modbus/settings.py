@@ -340,6 +340,11 @@ def point_settings(device: DeviceSettings) -> tuple[PointSettings, ...]:
     return device.selected
 
 
+def doubt(device: DeviceSettings) -> str:
+    """What no source tells for certain of how it is read; empty if there is nothing."""
+    return (device.profile and device.profile.unverified) or ""
+
+
 def intervals(device: DeviceSettings) -> tuple[timedelta, ...]:
     """How often each point of a configured device is read, in the order of its samples."""
     return device.intervals

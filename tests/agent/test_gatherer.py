@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from agent.gatherer import OUT_REPEAT_S, REPEAT_NS, Gatherer
 from agent.health import Health
@@ -154,6 +155,19 @@ def test_a_link_that_cannot_be_opened_makes_its_devices_bad_at_once_and_then_eac
     assert all(after - before >= REPEAT_NS / 1e9 for before, after in itertools.pairwise(moments))
     assert {sample.reasons[0] for sample in of(result, "b")} == {Reason.NOT_CONNECTED}
     assert result.overdue == {}  # attempts that end are progress
+
+
+def test_what_nobody_can_vouch_for_is_said_once():
+    """However often the link is opened: a log that repeats it is not read."""
+
+    class Doubted(Driver):
+        def doubt(self, device):
+            return "the word order" if device.id == "b" else ""
+
+    with capture_logs() as logs:
+        gather(Doubted(opening=[Unavailable("refused")] * 3), 300)
+    [said] = [entry for entry in logs if entry["event"] == "device.profile_unverified"]
+    assert (said["link"], said["device"], said["doubt"]) == ("line", "b", "the word order")
 
 
 def test_a_lost_link_is_opened_again_and_every_device_goes_on():

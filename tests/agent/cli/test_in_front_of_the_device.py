@@ -318,6 +318,18 @@ async def test_a_handover_lists_every_point_with_what_it_was_made_of(ask, tmp_pa
     ]
 
 
+async def test_a_handover_passes_nothing_of_a_profile_that_nobody_vouches_for(ask, tmp_path):
+    """What its values would look like if it were wrong, nobody knows: each is to be compared with the display."""
+    device = {"id": "box-1", "unit_id": 3, "profile": "advantech-adam-6224"}
+    async with Server({3: [good]}) as server:
+        file = configuration(tmp_path, server.port, devices=[device])
+        code, out, err = await ask("handover", config=file)
+    assert (code, err) == (exits.FAILED, "")
+    assert "  LOOK, compare with its display; not verified: the word order" in out
+    assert " 0 pass, " in out
+    assert re.search(r"LOOK +digital_input_0 .* good", out)
+
+
 async def test_a_handover_of_a_line_that_is_not_there_says_so(ask, tmp_path):
     """Each of its devices fails, with the reason; and the list is printed where no file is named."""
     async with Server() as server:

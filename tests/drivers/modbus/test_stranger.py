@@ -188,12 +188,3 @@ async def test_nothing_is_written_to_a_stranger():
         with pytest.raises(ValueError, match="nothing was written to unit-5: expected"):
             await here.write("unit-5", "at-100", 1, until_ns=10**30)
     assert {request.function for request in asked} == {3}
-
-
-async def test_a_profile_that_nobody_vouches_for_is_said_when_the_link_is_opened():
-    """Once, with what the doubt is."""
-    with capture_logs() as logs:
-        async with Server({}) as server, opened(server, meter(unverified="the word order")):
-            pass
-    [said] = [entry for entry in logs if entry["event"] == "device.profile_unverified"]
-    assert (said["device"], said["doubt"]) == ("unit-5", "the word order")
