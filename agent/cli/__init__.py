@@ -58,6 +58,8 @@ def _run(parsed: argparse.Namespace) -> int:
 
     try:
         code: int = parsed.run(parsed)
+    except common.Misused as error:
+        return common.fail(str(error), exits.USAGE)
     except Misconfigured as error:
         return common.fail(str(error), exits.CONFIGURATION)
     except Unavailable as error:

@@ -17,6 +17,10 @@ CONFIG_VARIABLE: Final = "DIACCESS_CONFIG"
 CONFIG_PATH: Final = "/etc/diaccess-agent/gateway.yaml"
 
 
+class Misused(Exception):
+    """What stands on the command line makes no sense together; as argparse's own mistakes, it ends with `exits.USAGE`."""
+
+
 def add_config(parser: argparse.ArgumentParser) -> None:
     """`--config`, a `Path`."""
     parser.add_argument(

@@ -1,7 +1,7 @@
 """`diaccess-agent scan modbus`: who answers on a line, found with reads alone.
 
-A line is given by --link (of the running agent, else of the configuration) or by --host. While the agent runs a line,
-it is asked as a guest of that line, so that the readings go on. Nothing is ever written to find a device.
+A line is given by --link (of the running agent, else of the configuration), by --host or by --serial. While the agent
+runs a line, it is asked as a guest of that line, so that the readings go on. Nothing is ever written to find a device.
 Progress goes to standard error; Ctrl-C ends the search, and what was found so far is shown.
 """
 
@@ -27,6 +27,7 @@ HELP = "search a line for devices (reads only), and print the configuration for 
 EXAMPLES = """examples:
   diaccess-agent scan modbus --host 192.0.2.10                 every unit id behind a gateway
   diaccess-agent scan modbus --host 192.0.2.10 --units 1-20
+  diaccess-agent scan modbus --serial /dev/serial/by-id/...    a serial line, at every usual speed and parity
   diaccess-agent scan modbus --link meters                     a line of the running agent
 
 """

@@ -18,6 +18,7 @@ from agent import control, plugins, settings
 from agent.cli import asking, common
 from agent.clock import Clock
 from agent.commissioning import Commissioning, Guest
+from agent.document import Problems
 from agent.interfaces import Context, Misconfigured, Unavailable
 from agent.memory import MemoryFile
 
@@ -130,19 +131,28 @@ def configured(config: Path, link: str) -> Any:
 
 
 def places(arguments: argparse.Namespace, of: Commissioning, visits: Visits) -> Sequence[Any]:
-    """The lines that the arguments speak of. Raises `Misconfigured` when they speak of none, or of two at once."""
+    """The lines that the arguments speak of. Raises `Misused` when they speak of none, or of two at once."""
     try:
         given = of.places(arguments)
     except ValueError as error:
-        raise Misconfigured(str(error)) from error
+        raise common.Misused(str(error)) from error
     if arguments.link and given:
-        raise Misconfigured("expected a configured link or a place such as --host, found both")
+        raise common.Misused("expected a configured link or a place such as --host, found both")
     if arguments.link:
         return (configured(arguments.config, arguments.link),)
     if not given:
         known = ", ".join(str(link["id"]) for link in visits.links or () if link["driver"] == visits.driver)
         hint = f"; the running agent has {known}" if known else ""
-        raise Misconfigured(f"expected a configured link, or a place such as --host{hint}")
-    if visits.host(given[0]):  # the line is as the running agent has it: there is nothing to try out
-        return given[:1]
+        raise common.Misused(f"expected a configured link, or a place such as --host or --serial{hint}")
+    if host := visits.host(given[0]):  # the line is as the running agent has it: there is nothing to try out
+        return (_with_its_devices(arguments.config, host, given[0], visits),)
     return given
+
+
+def _with_its_devices(config: Path, link: str, place: Any, visits: Visits) -> Any:
+    """This place as the configuration has it, which knows its devices; the place itself where it does not."""
+    try:
+        known = configured(config, link)
+    except (Problems, Misconfigured):  # the agent runs by another one
+        return place
+    return known if visits.host(known) == link else place

@@ -134,7 +134,7 @@ async def test_scan_for_programs(ask):
 
 
 async def test_scan_of_a_place_where_nobody_listens(ask):
-    """69, with the address; a wrong option is 2, no place at all 78."""
+    """69, with the address; a wrong option, or no place at all, is 2."""
     async with Server() as server:
         port = server.port
     code, _, err = await ask("scan", "modbus", "--host", "127.0.0.1", "--port", port)
@@ -147,7 +147,7 @@ async def test_scan_of_a_place_where_nobody_listens(ask):
     assert "127.0.0.300:502: " in err
     assert not any(word in err for word in ("Errno", "link line-1"))
     code, _, err = await ask("scan", "modbus")
-    assert (code, "--host" in err) == (exits.CONFIGURATION, True)
+    assert (code, "a place such as --host or --serial" in err) == (exits.USAGE, True)
     with pytest.raises(SystemExit) as ended:
         await ask("scan", "modbus", "--host", "127.0.0.1", "--units", "0-999")
     assert ended.value.code == exits.USAGE
@@ -384,6 +384,12 @@ async def test_the_running_agent_is_asked_and_goes_on_reading(ask, tmp_path):
             assert code == exits.FINE
             assert "unit 4" in out
             assert "The running agent has this line as its link meters" in err
+            assert "configured as meter-1" not in out  # nobody said which configuration it runs by
+
+            place = ("--host", "127.0.0.1", "--port", server.port, "--units", "1-6")
+            code, out, _ = await ask("scan", "modbus", *place, config=file, socket=agent.socket)
+            assert (code, "configured as meter-1" in out) == (exits.FINE, True)
+            assert "unit_id: 3" not in out
 
             words = ("probe", "meters", "--unit", 3, "--table", "input", "--address", 40)
             code, out, _ = await ask(*words, config=file, socket=agent.socket)
