@@ -196,6 +196,9 @@ class ModbusLink:
 
     @tap.setter
     def tap(self, tap: Tap | None) -> None:
+        if tap and not self._line.tap:  # who listens from now on has to hear it all: a replay begins with it
+            for seat in self._seats.values():
+                seat.device.recheck(self._now_ns())
         self._line.tap = tap
 
     # --- beside the schedule -----------------------------------------------------------------------------------

@@ -135,7 +135,7 @@ class Device:
     broken_off: int = 0
     """How often in a row its chain ended without a mark of the end."""
     again_ns: int | None = None
-    """When it is to be asked for its chain again; `None`: it is whole."""
+    """When it is to be asked for its chain again; `None`: there is no need."""
     tolerant: bool = False
     """Its readings are taken also if it is another device than the profile means."""
     by_size: tuple[Question, ...] = ()
@@ -182,6 +182,12 @@ class Device:
         self.introduced = self.meeting = self.again_ns = None
         self.broken_off = 0
         self.excused.clear()
+
+    def recheck(self, now_ns: int) -> None:
+        """Ask it from the beginning what it is, after its next reading; what is known of it holds meanwhile."""
+        self.meeting = None
+        if self.introduced is not None:
+            self.again_ns = now_ns
 
     def note(self, introduced: Introduced, now_ns: int) -> None:
         """Take note of what it is, and of when to ask again if its chain broke off."""

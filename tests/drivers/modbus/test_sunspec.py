@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from structlog.testing import capture_logs
 from agent.clock import Clock
 from agent.interfaces import Context
 from agent.memory import MemoryFile
+from agent.recording import Frame
 from agent.sample import Reason
 from drivers import modbus
 from drivers.modbus.identity import Identity
@@ -20,6 +23,7 @@ from drivers.modbus.polling.device import device
 from drivers.modbus.polling.introduction import Introduced, introduction
 from drivers.modbus.settings import DeviceSettings
 from drivers.modbus.sunspec import BASES, MAGIC, MOST_MODELS, Entry, Model, Repeated, SunSpec, proposed, walk
+from drivers.modbus.technician.replaying import open_replay
 from drivers.modbus.technician.shelf import models, profiles
 from drivers.modbus.values.plan import Span
 from drivers.modbus.values.registers import ADDRESSES, Table, Type
@@ -317,6 +321,27 @@ async def test_a_chain_that_broke_off_is_walked_again(monkeypatch):
         sample = await taker.until(Reason.GOOD)
         assert sample.values == (5520.0,)
         assert here._seats["unit-5"].device.again_ns is None
+
+
+async def test_a_recording_that_begins_long_after_the_walk_can_be_replayed():
+    """Whoever begins to listen hears what the device is and where its points lie; its readings go on meanwhile."""
+    frames: list[Frame] = []
+    device = inverter(1, 103)
+    async with (
+        Server({5: [holding(held(SOLAREDGE))]}) as server,
+        opened(server, device) as here,
+        taking(here, 5) as [taker],
+    ):
+        await taker.next(2)
+        here.tap = lambda direction, data, ns: frames.append(Frame(ns, direction, data))
+        while here._seats["unit-5"].device.again_ns is not None:
+            assert [sample.values for sample in await taker.next()] == [(5520.0,)]
+    context = Context(Clock(), MemoryFile().part("test"))
+    async with (
+        open_replay(link(server.port, device), frames, context) as replay,
+        aclosing(replay.link.source("unit-5")) as samples,
+    ):
+        assert (await anext(samples)).values == (5520.0,)
 
 
 async def test_a_long_chain_leaves_the_others_their_turns():
