@@ -110,10 +110,21 @@ def _reason(response: Response) -> Reason:
 
 
 def _part(data: bytes, block: Block, codec: Codec) -> str:
-    """Where a point lies, and what stood there: `input 40: fc2d ffff`; of a bit, 0 or 1."""
-    at = codec.address - block.address
+    """Where a point lies, and what stood there: `input 40: fc2d ffff`; of a bit, 0 or 1.
+
+    Of one that lies in several places, such as a number and the register that scales it: each of them.
+    """
     if block.table.bits:
-        held = str(data[at // 8] >> at % 8 & 1)
-    else:
-        held = data[2 * at : 2 * (codec.end - block.address)].hex(" ", 2)
-    return f"{block.table.value} {codec.address}: {held}"
+        at = codec.address - block.address
+        return f"{block.table.value} {codec.address}: {data[at // 8] >> at % 8 & 1}"
+    runs: list[tuple[int, int]] = []
+    for part in codec.fields:
+        if runs and part.address == runs[-1][1]:
+            runs[-1] = runs[-1][0], part.end
+        else:
+            runs.append((part.address, part.end))
+    held = (
+        f"{first}: {data[2 * (first - block.address) : 2 * (end - block.address)].hex(' ', 2)}"
+        for first, end in runs
+    )
+    return f"{block.table.value} {', '.join(held)}"

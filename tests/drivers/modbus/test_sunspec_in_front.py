@@ -54,6 +54,18 @@ async def test_a_device_read_once_is_read_where_its_chain_says():
     assert raw == ["holding 40083: 1590 0000", ""]
 
 
+async def test_what_lies_between_a_number_and_its_scale_factor_is_not_shown():
+    """Registers of other points would hide the two that the value was made of."""
+    device = inverter(1, 103, only=("current_l1", "voltage_l1_l2", "active_power_total"))
+    async with Server({5: [holding(held(SOLAREDGE))]}) as server, visit(place(server.port)) as guest:
+        _, raw = await read_raw(device, guest, lambda: 0)
+    assert raw == [
+        "holding 40072: 030d, 40075: fffe",
+        "holding 40076: 0fae, 40082: ffff",
+        "holding 40083: 1590 0000",
+    ]
+
+
 async def test_a_silent_device_has_no_chain_and_no_values():
     """It is not taken for one that has nothing of what is expected."""
     device = inverter(1, 103)
