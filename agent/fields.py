@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from fractions import Fraction
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import msgspec
 
@@ -63,9 +63,9 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Meant:
-    """What a number beyond its bounds may have been meant as: a function that asks in words, or has none to say."""
+    """What a number beyond its bounds, or a word that is no choice, may have been meant as: in words, or nothing."""
 
-    ask: Callable[[int], str]
+    ask: Callable[[Any], str]
 
 
 Unit: TypeAlias = Annotated[

@@ -24,6 +24,8 @@ BOOLEANS: Final = {
 }
 
 _WHOLE: Final = re.compile(r"[-+]?[0-9]{1,40}")
+_BARE_HEXADECIMAL: Final = re.compile(r"(?=[0-9]*[A-Fa-f])(?:[0-9A-Fa-f]{4}|[0-9A-Fa-f]{8}|[0-9A-Fa-f]{16})")
+"""One, two or four registers as a manual prints them, where a program wants 0x before it."""
 _HEXADECIMAL: Final = re.compile(r"[-+]?0[xX][0-9A-Fa-f]{1,32}")
 _NUMBER: Final = re.compile(r"[-+]?(?:[0-9]{1,40}(?:\.[0-9]{0,40})?|\.[0-9]{1,40})(?:[eE][-+]?[0-9]{1,3})?")
 
@@ -77,7 +79,8 @@ def fraction(text: str) -> Fraction:
     try:
         return fields.fraction(text)
     except ValueError:
-        raise ValueError(_guess(text.replace(",", "."), fields.fraction)) from None
+        meant = f"0x{text}" if _BARE_HEXADECIMAL.fullmatch(text) else text.replace(",", ".")
+        raise ValueError(_guess(meant, fields.fraction)) from None
 
 
 _DURATION_WORDS: Final = {

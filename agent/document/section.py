@@ -104,6 +104,10 @@ class Section:
         # A key is one word. More than that is a line that lacks its colon, and it may be the one with a password.
         key = re.match(r"[\w.-]*", node.value)[0][:SHOWN]  # type: ignore[index]  # it matches nothing at least
         rest = "..." if len(key) < len(node.value) else ""
+        inner = next((each.key for each in self.fields.values() if _holds(each.kind, key)), None)
+        if inner:
+            walk.problem(node, f"{key}: unknown key in this {self.noun}: it belongs under {inner}")
+            return
         hint = meant(key, [each for each in self.fields if each not in given] or self.fields)
         known = "" if hint else f": expected {one_of(self.fields)}"
         if key.isdigit():
@@ -156,3 +160,9 @@ class Section:
     def written(self, value: Any) -> Any:
         """Not in a word."""
         raise LookupError(value)
+
+
+def _holds(kind: Kind, key: str) -> bool:
+    """Whether a setting of this kind is a section that has this key."""
+    section = getattr(kind, "kind", kind)  # of one that may be left out
+    return isinstance(section, Section) and key in section.fields

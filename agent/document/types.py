@@ -22,7 +22,7 @@ from agent.document.plugged import FiledSettings, PluginSettings
 from agent.document.section import Field, Section
 from agent.document.walk import Kind
 from agent.document.words import Choice
-from agent.fields import Filed, Plugged
+from agent.fields import Filed, Meant, Plugged
 
 _COLLECTIONS: Final = {tuple: tuple, list: list, set: set, frozenset: frozenset, Sequence: tuple}
 _NOUNS: Final = {"root": "configuration"}
@@ -127,7 +127,8 @@ def _one(type_: Any, notes: tuple[Any, ...]) -> Kind:
         return make(notes)
     if isinstance(type_, type):
         if issubclass(type_, enum.Enum):
-            return Choice({str(member.value): member for member in type_})
+            meant: Meant | None = note(notes, Meant)
+            return Choice({str(member.value): member for member in type_}, meant.ask if meant else None)
         if issubclass(type_, msgspec.Struct) or dataclasses.is_dataclass(type_):
             return section_of(type_)
     raise TypeError(f"{type_!r} cannot be a setting")

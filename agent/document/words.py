@@ -125,6 +125,8 @@ class Choice:
     """One of some words: an enumeration or a `Literal`."""
 
     words: Mapping[str, Any]
+    ask: Callable[[str], str] | None = None
+    """What a word that is none of them may have been meant as, where spelling does not tell."""
 
     secret = False
 
@@ -140,7 +142,8 @@ class Choice:
         try:
             return self.words[node.value]
         except KeyError:
-            return walk.unexpected(self, node, name, meant(node.value, self.words))
+            asked = self.ask(node.value) if self.ask else ""
+            return walk.unexpected(self, node, name, asked or meant(node.value, self.words))
 
     def schema(self, definitions: Json) -> Json:  # noqa: ARG002  a word defines nothing
         """The words; numbers too where an editor would read one, booleans where it would read that."""

@@ -20,6 +20,7 @@ from agent.points import PointBase
 from agent.sample import Point, ValueType
 from drivers.modbus.numbering import ask
 from drivers.modbus.timing import Phase
+from drivers.modbus.values import habits
 from drivers.modbus.values.codec import Codec, Field, Meaning, check_fields
 from drivers.modbus.values.flag import Flag
 from drivers.modbus.values.number import Bits, Number
@@ -57,7 +58,9 @@ class PointSettings(PointBase, frozen=True, kw_only=True):
     DESCRIBES: ClassVar[frozenset[str]] = PointBase.DESCRIBES | {"allow", "interval", "phase"}
 
     table: Annotated[
-        Table, Meta(description="In which of the device's tables it lies; function 1, 2, 4 or 3 reads it.")
+        Table,
+        Meant(habits.table),
+        Meta(description="In which of the device's tables it lies; function 1, 2, 4 or 3 reads it."),
     ]
     address: Annotated[
         Address,
@@ -65,10 +68,12 @@ class PointSettings(PointBase, frozen=True, kw_only=True):
     ]
     register_type: Annotated[
         Type | None,
+        Meant(habits.register_type),
         Meta(description="What the registers hold; may be left out for coil and discrete, which are bool."),
     ] = field(default=None, name="type")
     order: Annotated[
         Order | None,
+        Meant(habits.order),
         Meta(description="Order of the bytes of a value, A the most significant; the device's if left out."),
     ] = None
     bit: (

@@ -13,7 +13,7 @@ from typing import Annotated, Final
 from msgspec import Meta
 from msgspec.structs import replace
 
-from agent.fields import Filed, Id, Limits
+from agent.fields import Filed, Id, Limits, Meant
 from agent.interfaces import DeviceBase, LinkBase
 from agent.sample import Point, Value
 from drivers.modbus.identity import Identity, Sign
@@ -25,6 +25,7 @@ from drivers.modbus.polling.schedule import RETURN_NS
 from drivers.modbus.profile import Alignment, Borders, Defaults, Gap, MaxBits, MaxCount, Profile
 from drivers.modbus.sunspec import GAP, Chain, SunSpec
 from drivers.modbus.timing import Phase, Rhythm, together
+from drivers.modbus.values import habits
 from drivers.modbus.values.block import Block
 from drivers.modbus.values.codec import Codec
 from drivers.modbus.values.plan import BlockLimits, Span, plan
@@ -101,6 +102,7 @@ class DeviceSettings(DeviceBase, frozen=True, kw_only=True):
     ] = None
     order: Annotated[
         Order | None,
+        Meant(habits.order),
         Meta(description="Order of the bytes of a value, A the most significant; the profile's, else ABCD."),
     ] = None
     gap: Gap | None = None
