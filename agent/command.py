@@ -60,3 +60,5 @@ class Outcome:
     """What it was afterwards; `None` where nothing was written or nobody knows."""
     holds_until: datetime | None = None
     """When the fall-back value returns."""
+    unavailable: bool = False
+    """Rejected for no fault of the command: its link is not open, or the device does not say what the point is now."""

@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     except PermissionError as error:
         return common.fail(str(error), exits.REFUSED)
     asking.show(arguments, answer, "\n".join(lines(answer)))
-    return CODES[answer["state"]]
+    return exits.UNAVAILABLE if answer.get("unavailable") else CODES[answer["state"]]
 
 
 CODES: Final = {

@@ -52,4 +52,5 @@ async def write(
         "before": outcome.before,
         "found": outcome.found,
         "holds_until": outcome.holds_until,
+        "unavailable": outcome.unavailable,
     }

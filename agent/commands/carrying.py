@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
@@ -19,7 +20,7 @@ from agent.clock import Clock
 from agent.command import Command, CommandState, Outcome
 from agent.commands import permission
 from agent.commands.lease import Lease, Moment, Target, wall
-from agent.commands.places import Owner, Place, find
+from agent.commands.places import OutOfService, Owner, Place, find
 from agent.commands.records import Records
 from agent.fields import duration_text
 from agent.interfaces import Expired, Misconfigured, Unavailable, WritableLink, Written
@@ -87,7 +88,7 @@ class Carrying:
                 wish = self._wish(command, self.find(target))  # it may have changed while another was at it
                 before = await self.read(wish.place.writable(), target)
             except (LookupError, ValueError, Unavailable, Misconfigured) as error:
-                return rejected(command, str(error.args[0]))
+                return _prevented(command, error)
             if before == wish.expected:
                 return await self._already(wish, before, dry=dry)
             if words := permission.too_far(
@@ -218,7 +219,7 @@ class Carrying:
             return _outcome(command, CommandState.EXPIRED, str(error), before)
         except (LookupError, ValueError, Unavailable, Misconfigured) as error:
             self._records.hold(target, held)
-            return rejected(command, str(error.args[0]), before)
+            return _prevented(command, error, before)
         return self._judge(wish, written, before, held, lease)
 
     def _judge(
@@ -270,6 +271,12 @@ _NOT_KEPT: Final = "it cannot be written down, and what is not written down is n
 def rejected(command: Command, words: str, before: Value | None = None) -> Outcome:
     """Nothing was written, and why."""
     return _outcome(command, CommandState.REJECTED, words, before)
+
+
+def _prevented(command: Command, error: Exception, before: Value | None = None) -> Outcome:
+    """Nothing was written, and whether it is because something is not there; what somebody took out is not allowed."""
+    away = isinstance(error, Unavailable) and not isinstance(error, OutOfService)
+    return replace(rejected(command, str(error.args[0]), before), unavailable=away)
 
 
 def _outcome(

@@ -22,6 +22,10 @@ class Owner(Protocol):
         """The open link. Raises `Unavailable` while it is not open, `Misconfigured` where its protocol writes nothing."""
 
 
+class OutOfService(Unavailable):
+    """An operator took it out: somebody may have their hands in it."""
+
+
 class Place(NamedTuple):
     """A point that may be written."""
 
@@ -34,9 +38,9 @@ class Place(NamedTuple):
     """Why it is out of service, if it is."""
 
     def writable(self) -> WritableLink:
-        """The open link (`Owner.writable`). Raises `Unavailable` for what is out of service too: somebody is at work on it."""
+        """The open link (`Owner.writable`). Raises `OutOfService` too."""
         if self.out_of_service is not None:
-            raise Unavailable(f"{self.point.name} is out of service: {self.out_of_service}")
+            raise OutOfService(f"{self.point.name} is out of service: {self.out_of_service}")
         return self.owner.writable()
 
     @property

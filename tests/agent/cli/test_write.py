@@ -12,13 +12,14 @@ from agent import log
 from agent.cli import exits, main
 from tests.emulators.agent import AgentProcess
 from tests.emulators.holding import Holding
+from tests.emulators.modbus import Server, nothing
 
 LIMIT_S = 60
 WRITE = {"minimum": 18, "maximum": 24, "every": "0ms", "fallback": 20}
 ME = pwd.getpwuid(os.getuid()).pw_name
 
 
-def settings(port, **write):
+def settings(port, timeout="20s", **write):
     """A ventilation unit with a setpoint in tenths, and a mode with labels."""
     points = [
         {
@@ -45,7 +46,7 @@ def settings(port, **write):
         "driver": "modbus",
         "host": "127.0.0.1",
         "port": port,
-        "timeout": "20s",
+        "timeout": timeout,
         "devices": [{"id": "vent-1", "interval": "1h", "points": points}],
     }
     return {"links": [line]}
@@ -167,6 +168,14 @@ async def test_not_done(ask, config):
     code, _, err = await ask("vent-1", "setpoint", 22, config=file)
     assert code == exits.UNAVAILABLE
     assert "plant" in err
+
+
+async def test_a_device_that_does_not_answer_is_not_there(ask, config):
+    """Nothing is written blindly; that is no matter of permission, so it has the code of what is not there."""
+    async with Server(default=nothing) as server:
+        code, out, _ = await ask("vent-1", "setpoint", 21, config=config(server.port, timeout="200ms"))
+    assert "rejected: what it is now could not be read: timeout" in out
+    assert code == exits.UNAVAILABLE
 
 
 async def test_whoever_may_not_record_may_not_write(ask, config, tmp_path):

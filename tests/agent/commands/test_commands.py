@@ -291,6 +291,7 @@ def test_not_written_blindly():
     building = a_building(lost="link plant is not open: refused")
     outcome = once(building, 21)
     assert (outcome.state, outcome.detail) == (REJECTED, "link plant is not open: refused")
+    assert outcome.unavailable
     assert building.writes == []
 
 
@@ -299,6 +300,7 @@ def test_nothing_is_written_to_what_is_out_of_service():
     building = a_building(replace(a_point(), out_of_service="damper is being oiled"))
     outcome = once(building, 21)
     assert (outcome.state, outcome.detail) == (REJECTED, "setpoint is out of service: damper is being oiled")
+    assert not outcome.unavailable
     assert building.writes == []
 
 
