@@ -16,6 +16,8 @@ from typing import Self
 
 _HEADER = struct.Struct(">HHHB")
 READS, WRITES = {1, 3}, {5, 6, 15, 16, 22}
+_TURNS = 6
+"""Of the event loop, from a connection that was just accepted to the end of its socket: accepted, made, served, closed."""
 
 
 class Holding:
@@ -46,8 +48,10 @@ class Holding:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
-        for writer in self._connections:
-            writer.transport.abort()
+        for _ in range(_TURNS):
+            for writer in self._connections:
+                writer.transport.abort()
+            await asyncio.sleep(0)
         await self._server.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
