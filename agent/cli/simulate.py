@@ -123,7 +123,11 @@ async def _serve(
 @contextmanager
 def _typed(told: Callable[[str], None]) -> Iterator[None]:
     """Have every line of standard input handed over; none where that is a terminal that is not ours at the moment."""
-    loop, stdin = asyncio.get_running_loop(), sys.stdin.fileno()
+    loop = asyncio.get_running_loop()
+    if sys.stdin is None:  # closed by whoever started us
+        yield
+        return
+    stdin = sys.stdin.fileno()
     if os.isatty(stdin) and os.tcgetpgrp(stdin) != os.getpgrp():  # reading would stop the process
         yield
         return

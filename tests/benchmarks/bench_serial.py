@@ -42,7 +42,7 @@ TIMEOUT = timedelta(milliseconds=300)
 QUESTION = 8
 """Characters of a question that reads."""
 SECONDS = 10.0
-DEAD_SECONDS = 60.0
+DEAD_SECONDS = 90.0
 """With dead devices on the line: a probe of one comes every fifteen seconds or so, and takes half a second."""
 WARM_UP_S = 3.0
 DEAD_WARM_UP_S = 20.0

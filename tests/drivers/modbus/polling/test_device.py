@@ -76,6 +76,19 @@ def test_probes_of_other_lengths():
     assert counts == [2, 1, *range(3, 14)]
 
 
+def test_a_block_that_the_device_has_is_asked_for_before_anything_it_may_not_have():
+    """A strict device refuses what is not in its list, and a refusal proves nothing where answers may be late."""
+    here = meter((0, 1), (100, 2), (200, 1))
+    fenced: set[int] = set()
+    asked = []
+    for _ in range(3):
+        probe = here.probe(1, lambda asked: asked.size in fenced)
+        assert probe is not None
+        asked.append((probe.address, probe.count))
+        fenced.add(probe.size)
+    assert asked == [(0, 1), (100, 2), (0, 3)]
+
+
 def test_at_the_end_of_the_table():
     """There is no address behind the last one: what is asked in place of it lies before."""
     probe = meter((65535, 1)).probe(1, lambda asked: asked.size == 2)
