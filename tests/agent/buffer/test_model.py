@@ -9,5 +9,5 @@ from tests.agent.buffer.model import Sequences
 
 TestSequences = pytest.mark.timeout(600)(Sequences.TestCase)
 TestSequences.settings = settings(
-    deadline=None, max_examples=40, stateful_step_count=30, suppress_health_check=list(HealthCheck)
+    deadline=None, max_examples=15, stateful_step_count=30, suppress_health_check=list(HealthCheck)
 )
